@@ -1,0 +1,52 @@
+//! What the runner tells the toolbox, once, at the birth of a sandbox.
+//!
+//! The toolbox is PID 1. It finds an already listening unix stream socket at [`LISTENER_FD`] and
+//! this configuration as JSON in a sealed memory file at [`CONFIG_FD`]. Everything else about its
+//! world (mounts, limits, user namespace, seccomp) is in place before it is executed.
+//!
+//! Must not: carry anything the sandbox's owner may not read; sandbox root can see it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Descriptor of the listening unix socket on which the toolbox API is served.
+pub const LISTENER_FD: i32 = 3;
+/// Descriptor of the memory file that holds [`BootConfig`] as JSON.
+pub const CONFIG_FD: i32 = 4;
+/// Where the toolbox executable itself is visible inside every sandbox (read-only).
+pub const TOOLBOX_PATH: &str = "/.sebring/toolbox";
+/// Directory of small files that stand in for /proc files which must show the sandbox's share.
+/// Root of the sandbox owns it; the toolbox rewrites `meminfo` there in place.
+pub const PROC_DIR: &str = "/.sebring/proc";
+/// Delegated cgroup v2 directory: the toolbox makes one child per process tree in it.
+pub const CGROUP_DIR: &str = "/sys/fs/cgroup";
+/// Value of the `Upgrade` header for a raw TCP stream to a port inside the sandbox: the edge asks
+/// `POST /_sebring/tcp/{port}` and speaks to that port after the 101.
+pub const TCP_UPGRADE: &str = "sebring-tcp";
+
+/// First words of the runner to the toolbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootConfig {
+    /// UUID text; also the hostname.
+    pub sandbox_id: String,
+    /// Name of the user that processes run as; `None` means the image's default: `daytona` when
+    /// the image has that user, else root.
+    pub user: Option<String>,
+    /// Environment of every process. Already merged: image first, then the sandbox's own.
+    pub env: BTreeMap<String, String>,
+    /// Working directory; `None` means the user's home.
+    pub work_dir: Option<String>,
+    /// Argument vector of the entrypoint process. Never empty.
+    pub entrypoint: Vec<String>,
+    pub limits: BootLimits,
+}
+
+/// The share of the host that this sandbox has, for metrics and stand-in /proc files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootLimits {
+    pub cpus: u32,
+    pub memory_bytes: u64,
+    pub disk_bytes: u64,
+    pub pids: u32,
+}
