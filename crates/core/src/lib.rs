@@ -7,3 +7,12 @@
 
 pub mod clock;
 pub mod id;
+pub mod labels;
+pub mod lifecycle;
+pub mod name;
+pub mod network;
+pub mod permission;
+pub mod resources;
+pub mod sandbox;
+pub mod secret;
+pub mod timers;
