@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::Method;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
 
 use crate::transport::{Client, Error, Reply};
@@ -140,6 +142,24 @@ impl Client {
         self.send(Method::POST, &path, "application/octet-stream", content)
             .await
             .map(drop)
+    }
+
+    /// Writes one file of `times` times the same `chunk`, streamed; for measuring.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn upload_repeated(
+        &self,
+        sandbox: &Sandbox,
+        guest_path: &str,
+        chunk: &Bytes,
+        times: usize,
+    ) -> Result<(), Error> {
+        let path = sandbox.toolbox(&format!("/files/upload-v2?path={guest_path}"));
+        let frames = std::iter::repeat_n(chunk.clone(), times).map(|data| Ok(Frame::data(data)));
+        let body = StreamBody::new(futures_util::stream::iter(frames)).boxed();
+        let sent = self.send_body(Method::POST, &path, "application/octet-stream", body);
+        sent.await.map(drop)
     }
 
     /// Reads one file to its end and answers its length in bytes.

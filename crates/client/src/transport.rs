@@ -2,11 +2,13 @@
 //!
 //! Must not: know any endpoint.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -54,10 +56,13 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+/// Body of a request: in memory or made while it is sent.
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+
 /// A connection pool to one server, with one key. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpConnector, Body>,
     url: String,
     key: String,
 }
@@ -108,12 +113,23 @@ impl Client {
         content_type: &str,
         body: Bytes,
     ) -> Result<Reply, Error> {
+        self.send_body(method, url, content_type, Full::new(body).boxed())
+            .await
+    }
+
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        url: &str,
+        content_type: &str,
+        body: Body,
+    ) -> Result<Reply, Error> {
         let request = Request::builder()
             .method(method)
             .uri(url)
             .header(AUTHORIZATION, format!("Bearer {}", self.key))
             .header(CONTENT_TYPE, content_type)
-            .body(Full::new(body))
+            .body(body)
             .map_err(|_| Error::Url {
                 url: url.to_owned(),
             })?;
@@ -162,7 +178,7 @@ impl Client {
         let request = Request::builder()
             .uri(url)
             .header(AUTHORIZATION, format!("Bearer {}", self.key))
-            .body(Full::new(Bytes::new()))
+            .body(Full::new(Bytes::new()).boxed())
             .map_err(|_| Error::Url {
                 url: url.to_owned(),
             })?;
