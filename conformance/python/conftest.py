@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from support import results, sdk as sdks
+from support import results
+from support import sdk as sdks
 from support.http import Api
 
 WIRE = "raw HTTP"
