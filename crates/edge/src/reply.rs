@@ -1,0 +1,141 @@
+//! What leaves the edge: bodies of every origin under one type, and refusals as JSON or a page.
+//!
+//! Must not: choose statuses; see `refusal`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body as ApiBody;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use sebring_api::error::{ErrorBody, Source};
+use sebring_core::clock::Timestamp;
+
+use crate::activity::OpenRequest;
+use crate::headers;
+use crate::refusal::Refusal;
+use crate::upstream::UpstreamBody;
+
+pub(crate) type Reply = Response<ReplyBody>;
+
+#[derive(Debug)]
+pub(crate) enum ReplyBody {
+    /// Straight from a sandbox; the request counts as open until this is dropped.
+    Sandbox {
+        body: UpstreamBody,
+        _open: Option<OpenRequest>,
+    },
+    /// From the control plane, from events, or made here.
+    Other(ApiBody),
+}
+
+impl ReplyBody {
+    pub(crate) fn empty() -> Self {
+        Self::Other(ApiBody::empty())
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Sandbox { body, .. } => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+            Self::Other(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Sandbox { body, .. } => body.is_end_stream(),
+            Self::Other(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Sandbox { body, .. } => body.size_hint(),
+            Self::Other(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The parts of a request that a refusal repeats, kept while the request itself travels.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// A browser navigating, so a person reads the answer.
+    pub(crate) wants_page: bool,
+}
+
+impl Asked {
+    pub(crate) fn by(method: &Method, path: &str, request: &HeaderMap) -> Self {
+        Self {
+            method: method.clone(),
+            path: path.to_owned(),
+            wants_page: headers::wants_page(request),
+        }
+    }
+}
+
+pub(crate) fn refuse(refusal: &Refusal, asked: &Asked, now: Timestamp) -> Reply {
+    let (body, content_type) = if asked.wants_page {
+        (page(refusal), "text/html; charset=utf-8")
+    } else {
+        (json(refusal, asked, now), "application/json; charset=utf-8")
+    };
+    let mut reply = Response::new(ReplyBody::Other(body.into()));
+    *reply.status_mut() = refusal.status();
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn json(refusal: &Refusal, asked: &Asked, now: Timestamp) -> String {
+    let status = refusal.status();
+    let body = ErrorBody {
+        status_code: status.as_u16(),
+        error: status.canonical_reason().unwrap_or_default().to_owned(),
+        message: refusal.to_string(),
+        code: refusal.code().to_owned(),
+        source: Source::Edge,
+        timestamp: now.to_string(),
+        path: asked.path.clone(),
+        method: asked.method.to_string(),
+    };
+    serde_json::to_string(&body).expect("strings and a number always serialize")
+}
+
+fn page(refusal: &Refusal) -> String {
+    let status = refusal.status();
+    let title = format!(
+        "{} {}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default()
+    );
+    let message = escaped(&refusal.to_string());
+    format!(
+        "<!doctype html><meta charset=utf-8><title>{title}</title>\
+         <style>body{{font:16px/1.5 system-ui;max-width:40em;margin:15vh auto;padding:0 1em}}</style>\
+         <h1>{title}</h1><p>{message}</p>\n"
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
