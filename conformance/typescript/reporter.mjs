@@ -8,6 +8,8 @@ const DETAIL_MAX = 4000
 
 export default async function* reporter(events) {
   for await (const { type, data } of events) {
+    // What a file prints before it breaks is the only explanation of a file that does not load.
+    if (type === 'test:stderr') process.stderr.write(data.message)
     if (type !== 'test:pass' && type !== 'test:fail') continue
     // The runner reports each file as a test of its own; only the tests inside count.
     const isFile = data.name.endsWith('.test.mjs')

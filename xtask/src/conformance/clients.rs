@@ -1,0 +1,145 @@
+//! The clients that are driven, and how each suite is run.
+//!
+//! Must not: look into results beyond the file that a suite writes.
+
+use std::path::PathBuf;
+
+use super::environments::{Node, Python};
+use super::results::{self, Outcome};
+use super::server::Server;
+use crate::run;
+
+/// One client in one mode: one run of a suite.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) name: &'static str,
+    suite: Suite,
+}
+
+#[derive(Debug)]
+enum Suite {
+    /// Release (a file of `requirements/`), client mode, and the paths to collect.
+    Python {
+        release: Python,
+        mode: &'static str,
+        paths: &'static [&'static str],
+    },
+    /// Name of the npm package.
+    Node { package: &'static str },
+}
+
+const NEWEST: Python = Python {
+    requirements: "newest",
+};
+const NOVEMBER_2025: Python = Python {
+    requirements: "november-2025",
+};
+
+/// Waiting is all that polling changes, so only what waits is run in that mode.
+const WAITING: &[&str] = &[
+    "sdk/test_lifecycle.py",
+    "sdk/test_settings.py",
+    "sdk/test_events.py",
+];
+
+pub(super) const ALL: &[Client] = &[
+    python(
+        "python newest sync, and the wire",
+        NEWEST,
+        "sync",
+        &["wire", "sdk"],
+    ),
+    python("python newest async", NEWEST, "async", &["sdk"]),
+    python("python newest polling", NEWEST, "polling", WAITING),
+    python("python november 2025 sync", NOVEMBER_2025, "sync", &["sdk"]),
+    python(
+        "python november 2025 async",
+        NOVEMBER_2025,
+        "async",
+        &["sdk"],
+    ),
+    Client {
+        name: "node @daytona/sdk",
+        suite: Suite::Node {
+            package: "@daytona/sdk",
+        },
+    },
+    Client {
+        name: "node @daytonaio/sdk",
+        suite: Suite::Node {
+            package: "@daytonaio/sdk",
+        },
+    },
+];
+
+const fn python(
+    name: &'static str,
+    release: Python,
+    mode: &'static str,
+    paths: &'static [&'static str],
+) -> Client {
+    Client {
+        name,
+        suite: Suite::Python {
+            release,
+            mode,
+            paths,
+        },
+    }
+}
+
+impl Client {
+    pub(super) fn is_python(&self) -> bool {
+        matches!(self.suite, Suite::Python { .. })
+    }
+
+    /// Installs the packages, unless the cache has them.
+    pub(super) fn prepare(&self) -> anyhow::Result<()> {
+        match &self.suite {
+            Suite::Python { release, .. } => release.prepare(),
+            Suite::Node { .. } => Node::prepare(),
+        }
+    }
+
+    /// Runs the suite; a suite that ends badly without a failed test counts as one failure.
+    pub(super) fn run(&self, server: &Server, pytest: &[String]) -> anyhow::Result<Vec<Outcome>> {
+        let log = self.log();
+        drop(std::fs::remove_file(&log));
+        let mut command = match &self.suite {
+            Suite::Python {
+                release,
+                mode,
+                paths,
+            } => {
+                let mut command = release.pytest()?;
+                command.args(["--sdk-mode", mode, "--results"]).arg(&log);
+                command.args(["-q", "--tb=short", "--show-capture=no"]);
+                command
+                    .args(if pytest.is_empty() { *paths } else { &[] })
+                    .args(pytest);
+                command
+            }
+            Suite::Node { package } => {
+                let mut command = Node::tests(&log)?;
+                command.env("SEBRING_SDK", package);
+                command
+            }
+        };
+        server.tell(&mut command);
+        let success = run::watch(&mut command, |_| ())?;
+        let mut outcomes = results::read(&log)?;
+        if !success && !outcomes.iter().any(Outcome::failed) {
+            outcomes.push(Outcome::suite_failure(self.name));
+        }
+        Ok(outcomes)
+    }
+
+    fn log(&self) -> PathBuf {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let file: String = self.name.chars().map(plain).collect();
+        run::cache()
+            .join("results")
+            .join(file)
+            .with_extension("jsonl")
+    }
+}
