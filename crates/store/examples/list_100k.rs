@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{NOW, World, labels, sandbox};
 use sebring_core::id::Generation;
-use sebring_core::lifecycle::{Observed, Shown, StopReason};
+use sebring_core::lifecycle::{Intent, Observed, Shown, StopMode, StopReason, WhyStopped};
 use sebring_store::Error;
 use sebring_store::list::{Filter, From, Order, SortKey, count, page};
 
@@ -72,6 +72,7 @@ async fn fill(world: &World) {
                 unenforced: vec![],
             }
         } else {
+            one.life.intent = Intent::Stopped(WhyStopped::Asked(StopMode::Graceful));
             Observed::Stopped(StopReason::Asked)
         };
         if number.is_multiple_of(2_500) {
