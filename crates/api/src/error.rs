@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which part answered. Clients pick an exception class by (`source`, `code`) first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Source {
     #[serde(rename = "DAYTONA_API")]
     Api,
@@ -18,6 +19,7 @@ pub enum Source {
 /// Body of every error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// Equal to the HTTP status: the Go client trusts this number over the status line.
     pub status_code: u16,

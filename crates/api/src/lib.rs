@@ -7,4 +7,5 @@
 
 pub mod boot;
 pub mod error;
+pub mod public;
 pub mod runner;
