@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sebring_core::id::SandboxId;
 use sebring_tasks::Tasks;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::directory::Directory;
 
@@ -45,7 +45,7 @@ impl Activity {
     pub(crate) fn spawn_refresh(&self, directory: Arc<dyn Directory>, tasks: &Tasks) {
         let (open, stop) = (Arc::clone(&self.open), tasks.stop_token());
         tasks.spawn("edge activity", async move {
-            let mut tick = tokio::time::interval(REFRESH_EVERY);
+            let mut tick = tokio::time::interval_at(Instant::now() + REFRESH_EVERY, REFRESH_EVERY);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // Both branches are safe to drop: neither holds anything.
             while stop.run_until_cancelled(tick.tick()).await.is_some() {

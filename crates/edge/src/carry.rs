@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use sebring_tasks::Tasks;
 use tracing::debug;
 
 use crate::activity::OpenRequest;
@@ -65,7 +66,7 @@ impl Inner {
         errand: Errand,
         open: Option<OpenRequest>,
     ) -> Result<Reply, upstream::Error> {
-        let request = outgoing(errand);
+        let request = outgoing(errand, &self.tasks);
         let mut response = self.upstreams.send(target, request).await?;
         headers::strip_hop_by_hop(response.headers_mut());
         Ok(response.map(|body| ReplyBody::Sandbox { body, _open: open }))
@@ -79,7 +80,7 @@ impl Inner {
         open: Option<OpenRequest>,
     ) -> Result<Reply, upstream::Error> {
         let client = errand.parts.extensions.remove::<OnUpgrade>();
-        let mut request = outgoing(errand);
+        let mut request = outgoing(errand, &self.tasks);
         headers::set_upgrade(request.headers_mut(), protocol);
         match self.upstreams.send_upgrade(target, request).await? {
             Upgrading::Switching(response, link) => {
@@ -125,7 +126,7 @@ impl Inner {
 }
 
 /// The request as it goes to the sandbox.
-fn outgoing(errand: Errand) -> Request<Upload> {
+fn outgoing(errand: Errand, tasks: &Tasks) -> Request<Upload> {
     let Errand {
         mut parts,
         body,
@@ -150,7 +151,7 @@ fn outgoing(errand: Errand) -> Request<Upload> {
             .headers
             .insert(header::HOST, HeaderValue::from_static(host));
     }
-    let mut request = Request::new(Upload::from_client(body));
+    let mut request = Request::new(Upload::from_client(body, tasks));
     *request.method_mut() = parts.method;
     *request.uri_mut() = Uri::from(path_and_query);
     *request.version_mut() = Version::HTTP_11;

@@ -39,10 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 127\r\n\r\n\
-    {\"statusCode\":503,\"error\":\"Service Unavailable\",\"message\":\"too many connections\",\
-    \"code\":\"TOO_MANY_CONNECTIONS\",\"source\":\"DAYTONA_PROXY\"}";
+const TOO_MANY: &str = r#"{"statusCode":503,"error":"Service Unavailable","message":"too many connections: try again, and keep fewer open","code":"TOO_MANY_CONNECTIONS","source":"DAYTONA_PROXY"}"#;
 
 pub(crate) async fn serve(service: Service, listener: TcpListener, tasks: Tasks) {
     let places = Arc::new(Semaphore::new(service.config.connections_max));
@@ -118,7 +115,12 @@ async fn converse(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr) {
 
 /// An explicit answer, as far as the socket takes it at once.
 fn turn_away(stream: &TcpStream) {
-    if stream.try_write(TOO_MANY).is_err() {
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+         retry-after: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{TOO_MANY}",
+        TOO_MANY.len()
+    );
+    if stream.try_write(answer.as_bytes()).is_err() {
         debug!("client turned away without an answer");
     }
 }

@@ -18,7 +18,7 @@ use super::framing::Framing;
 
 /// From the first byte of a request head to its last. Long enough for a phone on a bad line, short
 /// enough that slow heads cannot hold every connection.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
+const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(super) struct RepairedStream {

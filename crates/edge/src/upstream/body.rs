@@ -10,28 +10,64 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use sebring_tasks::Tasks;
 
 use super::{Link, Target, Upstreams};
 
-/// How long an upload may go on after its answer is complete. The sandbox has already decided;
-/// this only lets the client finish sending, so that it gets to read the answer.
+/// How long an upload may go on after its answer is complete. Nobody needs the rest; reading it
+/// only lets the client finish sending, so that it gets to read the answer instead of a reset.
 const LATE_UPLOAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The body of a request into a sandbox.
 #[derive(Debug)]
 pub(crate) enum Upload {
     Nothing,
-    Client(Incoming),
+    Client(ClientUpload),
+}
+
+#[derive(Debug)]
+pub(crate) struct ClientUpload {
+    /// `None` once it has ended.
+    incoming: Option<Incoming>,
+    tasks: Tasks,
 }
 
 impl Upload {
-    pub(crate) fn from_client(incoming: Incoming) -> Self {
+    pub(crate) fn from_client(incoming: Incoming, tasks: &Tasks) -> Self {
         if incoming.is_end_stream() {
-            Self::Nothing
-        } else {
-            Self::Client(incoming)
+            return Self::Nothing;
         }
+        Self::Client(ClientUpload {
+            incoming: Some(incoming),
+            tasks: tasks.clone(),
+        })
+    }
+
+    const fn incoming(&self) -> Option<&Incoming> {
+        match self {
+            Self::Nothing => None,
+            Self::Client(upload) => upload.incoming.as_ref(),
+        }
+    }
+}
+
+impl Drop for ClientUpload {
+    fn drop(&mut self) {
+        let Some(mut incoming) = self.incoming.take() else {
+            return;
+        };
+        if incoming.is_end_stream() {
+            return;
+        }
+        let stop = self.tasks.stop_token();
+        self.tasks.spawn("edge late upload", async move {
+            let rest = async { while let Some(Ok(_)) = incoming.frame().await {} };
+            // Safe to drop: the connection closes, as it would without this task.
+            let read = stop.run_until_cancelled(rest);
+            tokio::time::timeout(LATE_UPLOAD_TIME_MAX, read).await.ok();
+        });
     }
 }
 
@@ -43,24 +79,26 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut *self {
-            Self::Nothing => Poll::Ready(None),
-            Self::Client(incoming) => Pin::new(incoming).poll_frame(cx),
+        let Self::Client(upload) = &mut *self else {
+            return Poll::Ready(None);
+        };
+        let Some(incoming) = &mut upload.incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(incoming).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            upload.incoming = None;
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Nothing => true,
-            Self::Client(incoming) => incoming.is_end_stream(),
-        }
+        self.incoming().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Nothing => SizeHint::with_exact(0),
-            Self::Client(incoming) => incoming.size_hint(),
-        }
+        self.incoming()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -105,20 +143,10 @@ impl UpstreamBody {
         else {
             return;
         };
-        if link.poll_drive(cx).is_ready() {
-            return;
-        }
-        if link.is_ready() {
+        // A connection that is still taking an upload is not worth keeping.
+        if link.poll_drive(cx).is_pending() && link.is_ready() {
             upstreams.put_back(target, link);
-            return;
         }
-        let keeper = Arc::clone(&upstreams);
-        upstreams.tasks.spawn("edge late upload", async move {
-            let ready = tokio::time::timeout(LATE_UPLOAD_TIME_MAX, link.until_ready()).await;
-            if matches!(ready, Ok(true)) {
-                keeper.put_back(target, link);
-            }
-        });
     }
 }
 

@@ -17,6 +17,7 @@ use sebring_api::boot::TCP_UPGRADE;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::stream::SandboxStream;
 use super::{Error, Link, Target, Upload};
 
 /// A full accept queue means a busy toolbox, or one that is just starting.
@@ -55,6 +56,7 @@ impl Refused {
 
 pub(super) async fn open(target: &Target) -> Result<Link, Error> {
     let stream = connect(&target.socket).await.map_err(Error::Connect)?;
+    let stream = SandboxStream::new(stream);
     let link = Link::begin(stream).await.map_err(Error::Exchange)?;
     match target.port {
         None => Ok(link),
@@ -93,7 +95,7 @@ async fn open_port(mut link: Link, port: u16) -> Result<Link, Error> {
     let (upgraded, _) = tokio::join!(switched, link.finish());
     let parts = upgraded
         .map_err(Error::Exchange)?
-        .downcast::<TokioIo<UnixStream>>()
+        .downcast::<TokioIo<SandboxStream>>()
         .expect("the link was made from this type of stream");
     if !parts.read_buf.is_empty() {
         return Err(Error::NotHttp);

@@ -4,15 +4,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
+use super::Upload;
+use super::stream::{SandboxStream, Watch};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-
-use super::Upload;
 
 /// Also the largest single read of a response body. Beyond this a read costs cache, not calls.
 const READ_BUFFER_MAX: usize = 512 * 1024;
@@ -24,6 +23,7 @@ pub(crate) struct Link {
     sender: SendRequest<Upload>,
     /// `None` once the connection has ended.
     driver: Option<Driver>,
+    watch: Watch,
 }
 
 impl fmt::Debug for Link {
@@ -50,7 +50,8 @@ impl Failure {
 }
 
 impl Link {
-    pub(crate) async fn begin(stream: UnixStream) -> hyper::Result<Self> {
+    pub(super) async fn begin(stream: SandboxStream) -> hyper::Result<Self> {
+        let watch = stream.watch();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(READ_BUFFER_MAX)
             .handshake(TokioIo::new(stream))
@@ -58,11 +59,12 @@ impl Link {
         Ok(Self {
             sender,
             driver: Some(Box::pin(connection.with_upgrades())),
+            watch,
         })
     }
 
     /// Lets the connection read and write what it can. Ready once it has ended.
-    pub(crate) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
         let Some(driver) = &mut self.driver else {
             return Poll::Ready(Ok(()));
         };
@@ -74,18 +76,17 @@ impl Link {
     }
 
     /// Whether the next request can be sent now; only true after driving.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.driver.is_some() && self.sender.is_ready()
     }
 
     /// Whether this idle connection still stands, as far as can be known without waiting.
-    pub(crate) fn is_usable(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.poll_drive(&mut cx).is_pending() && self.is_ready()
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_ready() && self.watch.is_quiet()
     }
 
     /// Sends one request and drives the connection until the head of the answer is there.
-    pub(crate) async fn exchange(
+    pub(super) async fn exchange(
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, Failure> {
@@ -112,19 +113,5 @@ impl Link {
     /// Drives the connection to its end: after a 101 it ends by handing its stream over.
     pub(crate) async fn finish(mut self) -> hyper::Result<()> {
         std::future::poll_fn(|cx| self.poll_drive(cx)).await
-    }
-
-    /// Drives the connection until it can take another request; `false` when it ended instead.
-    pub(crate) async fn until_ready(&mut self) -> bool {
-        std::future::poll_fn(|cx| {
-            if self.poll_drive(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            if self.is_ready() {
-                return Poll::Ready(true);
-            }
-            Poll::Pending
-        })
-        .await
     }
 }

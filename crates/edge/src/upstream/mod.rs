@@ -6,11 +6,13 @@
 //! trip between cores per request, and a client that goes away takes its connection with it.
 //!
 //! Must not: know who is calling or what is asked.
-//! Next: `link` for one connection, `body` for how it comes back, `connect` for how it begins.
+//! Next: `link` for one connection, `body` for how it comes back, `connect` for how it begins,
+//! `stream` for the socket under it.
 
 mod body;
 mod connect;
 mod link;
+mod stream;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,9 +34,12 @@ pub(crate) use link::Link;
 const IDLE_PER_TARGET_MAX: usize = 64;
 /// Idle connections kept in all: each is a descriptor here and one inside a sandbox.
 const IDLE_MAX: usize = 2048;
-/// Shorter than any server's own keep-alive limit that we know of, so that we close first.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// The toolbox keeps connections as long as we do.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Programs close theirs after as little as five seconds (node); we must be first, or a request
+/// that cannot be repeated may cross their closing.
+const IDLE_TIME_MAX_PORT: Duration = Duration::from_secs(4);
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
 
 /// What a connection leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +48,15 @@ pub(crate) struct Target {
     pub(crate) socket: Arc<Path>,
     /// A TCP port inside the sandbox, or the toolbox itself.
     pub(crate) port: Option<u16>,
+}
+
+impl Target {
+    const fn idle_time_max(&self) -> Duration {
+        match self.port {
+            None => IDLE_TIME_MAX,
+            Some(_) => IDLE_TIME_MAX_PORT,
+        }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -136,17 +150,17 @@ impl Upstreams {
 
     fn take(&self, target: &Target) -> Option<Link> {
         loop {
-            let mut link = {
+            let (link, since) = {
                 let mut idle = self.idle.lock();
                 let links = idle.links.get_mut(target)?;
-                let (link, _) = links.pop()?;
+                let kept = links.pop()?;
                 if links.is_empty() {
                     idle.links.remove(target);
                 }
                 idle.count -= 1;
-                link
+                kept
             };
-            if link.is_usable() {
+            if since.elapsed() < target.idle_time_max() && link.is_usable() {
                 return Some(link);
             }
         }
@@ -182,9 +196,9 @@ impl Upstreams {
     fn sweep(&self, now: Instant) {
         let mut idle = self.idle.lock();
         let mut closed = 0;
-        idle.links.retain(|_, links| {
+        idle.links.retain(|target, links| {
             let before = links.len();
-            links.retain(|(_, since)| now.duration_since(*since) < IDLE_TIME_MAX);
+            links.retain(|(_, since)| now.duration_since(*since) < target.idle_time_max());
             closed += before - links.len();
             !links.is_empty()
         });
