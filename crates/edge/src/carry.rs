@@ -116,6 +116,9 @@ impl Inner {
             | "snapshotting" | "forking" | "started" => Err(Refusal::Changing {
                 state: route.state.clone(),
             }),
+            "destroying" | "destroyed" => Err(Refusal::NoSuchSandbox {
+                reference: route.id.to_string(),
+            }),
             _ => Err(Refusal::NotRunning {
                 state: route.state.clone(),
                 id: route.id.to_string(),
@@ -136,8 +139,10 @@ fn outgoing(errand: Errand, tasks: &Tasks) -> Request<Upload> {
     let was_chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
     headers::strip_ours(&mut parts.headers);
     headers::strip_hop_by_hop(&mut parts.headers);
-    if was_chunked && !parts.headers.contains_key(header::CONTENT_LENGTH) {
-        // Said again, because hyper sends no body of unknown length with a GET unless told to.
+    if was_chunked {
+        // Said again, because hyper sends no body of unknown length with a GET unless told to;
+        // a length beside it was overruled, and must not be believed by the next reader.
+        parts.headers.remove(header::CONTENT_LENGTH);
         let chunked = HeaderValue::from_static("chunked");
         parts.headers.insert(header::TRANSFER_ENCODING, chunked);
     }

@@ -13,8 +13,9 @@ use thiserror::Error;
 
 /// The control plane could not answer (its store is down); the request is refused, never let in.
 #[derive(Debug, Error)]
-#[error("the control plane cannot answer right now: {reason}")]
+#[error("the control plane cannot answer: {reason}")]
 pub struct Unavailable {
+    /// For the log; callers are not told.
     pub reason: String,
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Refusal {
     Broken,
     #[error("the request target or a header cannot be forwarded: {what}")]
     Malformed { what: &'static str },
-    #[error(transparent)]
+    #[error("the control plane cannot answer right now; try again")]
     Unavailable(#[from] Unavailable),
 }
 
@@ -67,6 +67,23 @@ impl Refusal {
                 StatusCode::BAD_GATEWAY
             }
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether the same request may succeed in a moment.
+    pub(crate) const fn is_passing(&self) -> bool {
+        match self {
+            Self::Changing { .. } | Self::Unavailable(_) => true,
+            Self::NoCredentials
+            | Self::BadCredentials
+            | Self::PrivatePreview
+            | Self::NoSuchSandbox { .. }
+            | Self::NotRunning { .. }
+            | Self::PortClosed { .. }
+            | Self::NotHttp { .. }
+            | Self::Unreachable
+            | Self::Broken
+            | Self::Malformed { .. } => false,
         }
     }
 

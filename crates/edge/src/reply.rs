@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use sebring_api::error::{ErrorBody, Source};
 use sebring_core::clock::Timestamp;
+use tracing::warn;
 
 use crate::activity::OpenRequest;
 use crate::headers;
@@ -91,6 +92,9 @@ impl Asked {
 }
 
 pub(crate) fn refuse(refusal: &Refusal, asked: &Asked, now: Timestamp) -> Reply {
+    if let Refusal::Unavailable(unavailable) = refusal {
+        warn!(error = %unavailable, "request refused");
+    }
     let (body, content_type) = if asked.wants_page {
         (page(refusal), "text/html; charset=utf-8")
     } else {
@@ -101,6 +105,9 @@ pub(crate) fn refuse(refusal: &Refusal, asked: &Asked, now: Timestamp) -> Reply 
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal.is_passing() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     reply
 }
 

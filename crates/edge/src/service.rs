@@ -45,6 +45,10 @@ impl Service {
             .api_path
             .truncate(config.api_path.trim_end_matches('/').len());
         config.preview_domain.make_ascii_lowercase();
+        // Written with the listener's port in URLs; hosts are compared without.
+        if let Some((domain, _)) = config.preview_domain.split_once(':') {
+            config.preview_domain = domain.to_owned();
+        }
         Self {
             config,
             directory,

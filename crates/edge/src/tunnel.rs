@@ -18,8 +18,8 @@ use crate::activity::OpenRequest;
 use crate::reply::{Reply, ReplyBody};
 use crate::upstream::Link;
 
-/// Large enough that bulk transfers are bound by the kernel, small enough for thousands of PTYs.
-const BUFFER_SIZE: usize = 32 * 1024;
+/// Per direction. Terminals and logs come in less; thousands of them are open at once.
+const BUFFER_SIZE: usize = 16 * 1024;
 /// Both sides have only to finish writing what they already decided.
 const SWITCH_TIME_MAX: Duration = Duration::from_secs(30);
 

@@ -260,6 +260,9 @@ fn after_chunk_size(line: &[u8], cut: bool) -> State {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What the stream looks like after repair when it arrives in pieces of `step` bytes.
@@ -357,5 +360,64 @@ mod tests {
             &format!("GET / HTTP/1.1\r\nCookie: {long}\r\n\r\nGET /\" HTTP/1.1\r\n\r\n"),
             &format!("GET / HTTP/1.1\r\nCookie: {long}\r\n\r\nGET /%22 HTTP/1.1\r\n\r\n"),
         );
+    }
+
+    /// One request as sent and as it should become.
+    fn request() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let target = "/[a-z\"<>`é]{0,8}";
+        let bodies = vec(any::<u8>(), 0..40);
+        (target, bodies, 0..3, 1..9_usize).prop_map(|(target, body, kind, piece)| {
+            let good: String = target
+                .bytes()
+                .map(|byte| match byte {
+                    odd if needs_repair(odd) => format!("%{odd:02X}"),
+                    plain => char::from(plain).to_string(),
+                })
+                .collect();
+            let rest = match kind {
+                0 => b"X: \"\r\n\r\n".to_vec(),
+                1 => {
+                    let head = format!("Content-Length: {}\r\n\r\n", body.len());
+                    [head.as_bytes(), &body].concat()
+                }
+                _ => {
+                    let mut rest = b"Transfer-Encoding: chunked\r\n\r\n".to_vec();
+                    for chunk in body.chunks(piece) {
+                        rest.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                        rest.extend(chunk);
+                        rest.extend(b"\r\n");
+                    }
+                    rest.extend(b"0\r\n\r\n");
+                    rest
+                }
+            };
+            let whole = |target: &str| {
+                let line = format!("POST {target} HTTP/1.1\r\n");
+                [line.as_bytes(), &rest].concat()
+            };
+            (whole(&target), whole(&good))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_stream_of_requests_in_any_pieces_is_repaired_in_its_targets_only(
+            requests in vec(request(), 1..6),
+            step in 1..100_usize,
+        ) {
+            let sent: Vec<u8> = requests.iter().flat_map(|(sent, _)| sent.clone()).collect();
+            let expected: Vec<u8> = requests.iter().flat_map(|(_, good)| good.clone()).collect();
+            prop_assert_eq!(repaired(&sent, step), expected);
+        }
+
+        #[test]
+        fn whatever_bytes_come_nothing_but_encoding_happens(
+            bytes in vec(any::<u8>(), 0..300),
+            step in 1..50_usize,
+        ) {
+            let out = repaired(&bytes, step);
+            prop_assert!(out.len() >= bytes.len());
+            prop_assert_eq!(repaired(&bytes, bytes.len().max(1)), out);
+        }
     }
 }

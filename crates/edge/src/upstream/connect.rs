@@ -45,12 +45,14 @@ impl Refused {
     /// The ports that do listen, as far as the toolbox says.
     pub(crate) fn listening_ports(&self) -> Vec<u16> {
         #[derive(Default, serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Answer {
             #[serde(default)]
-            ports: Vec<u16>,
+            listening_ports: Vec<u16>,
         }
+        // It comes from inside a sandbox, so it may be anything; then nothing is listed.
         let answer: Answer = serde_json::from_slice(&self.body).unwrap_or_default();
-        answer.ports
+        answer.listening_ports
     }
 }
 

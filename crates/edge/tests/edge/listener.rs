@@ -166,3 +166,41 @@ async fn a_request_over_http_1_0_is_answered_and_closed() {
     assert!(answer.ends_with("api GET /api/x"), "{answer}");
     world.ask(Ask::get("/api")).await;
 }
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_continue_gets_it_before_it_sends() {
+    let world = world().await;
+    let mut stream = world.raw().await;
+    let target = world.toolbox("/count");
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: 3\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"abc").await.unwrap();
+    let answer = to_end(&mut stream).await;
+    assert!(answer.ends_with("\r\n\r\n3"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_does_not_reach_the_sandbox() {
+    let world = world().await;
+    let (target, key) = (world.toolbox("/x"), format!("authorization: Bearer {KEY}"));
+    for both in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 3",
+    ] {
+        let mut stream = world.raw().await;
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nhost: x\r\n{key}\r\n{both}\r\nconnection: close\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = to_end(&mut stream).await;
+        let is_refused = answer.starts_with("HTTP/1.1 400");
+        let is_clean =
+            answer.contains("\"body\":\"abcde\"") && !answer.contains("\"content-length\":");
+        assert!(is_refused || is_clean, "{answer}");
+    }
+}

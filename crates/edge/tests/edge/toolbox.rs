@@ -1,15 +1,19 @@
 //! The toolbox path: what arrives inside, and what comes back.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use http_body_util::BodyExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::directory::KEY;
-use crate::support::{Ask, SOON, world};
+use crate::support::{Ask, SOON, World, world};
 
 #[tokio::test]
 async fn the_toolbox_sees_its_own_path_with_every_byte_as_sent() {
@@ -205,4 +209,71 @@ async fn a_toolbox_that_restarted_is_reached_again_at_the_first_try() {
     let answer = world.ask(Ask::get(&target).with_key()).await;
     assert_eq!(answer.status, 200);
     tasks.shutdown().await;
+}
+
+/// A server that closes after each answer without having said so.
+async fn rude_toolbox(world: &World) -> PathBuf {
+    let socket = world.upstream.socket.with_extension("rude");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let stop = world.tasks.stop_token();
+    world.tasks.spawn("rude toolbox", async move {
+        while let Some(Ok((mut stream, _))) = stop.run_until_cancelled(listener.accept()).await {
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            if read > 0 {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    socket
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_repeated_is_not_sent_on_a_closed_connection() {
+    let world = world().await;
+    let socket = rude_toolbox(&world).await;
+    world
+        .facts
+        .change(world.sandbox, |route| route.toolbox_socket = Some(socket));
+    for _ in 0..20 {
+        let ask = Ask::new(Method::POST, &world.toolbox("/process/execute")).with_key();
+        assert_eq!(world.ask(ask.body("{}")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn answers_without_bodies_leave_the_connection_usable() {
+    let world = world().await;
+    for _ in 0..3 {
+        let head = Ask::new(Method::HEAD, &world.toolbox("/bytes/5")).with_key();
+        let answer = world.ask(head).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+        assert_eq!(answer.headers["content-length"], "5");
+        let empty = world.ask(Ask::get(&world.toolbox("/bytes/0")).with_key());
+        assert_eq!(empty.await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_long_request_keeps_its_sandbox_awake() {
+    let world = world().await;
+    let answer = world.open(Ask::get(&world.toolbox("/endless")).with_key());
+    let answer = answer.await;
+    assert_eq!(world.facts.touches(world.sandbox), 1);
+    tokio::time::pause();
+    for minutes in 1..4 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::task::yield_now().await;
+        assert!(world.facts.touches(world.sandbox) > minutes);
+    }
+    drop(answer);
+    tokio::time::resume();
+    let noticed = tokio::time::timeout(SOON, world.upstream.dropped.acquire()).await;
+    noticed.unwrap().unwrap().forget();
+    tokio::time::pause();
+    let before = world.facts.touches(world.sandbox);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(world.facts.touches(world.sandbox), before);
 }

@@ -179,7 +179,7 @@ fn switching(protocol: &str) -> axum::http::response::Builder {
 async fn open_port(tasks: Tasks, port: u16, mut request: Request) -> Response {
     assert_eq!(request.headers()[header::UPGRADE], "sebring-tcp");
     let Ok(mut program) = TcpStream::connect(("127.0.0.1", port)).await else {
-        let body = json!({"code": "PORT_NOT_LISTENING", "ports": [3000, 8080]});
+        let body = json!({"code": "PORT_NOT_LISTENING", "listeningPorts": [3000, 8080]});
         return (StatusCode::BAD_GATEWAY, axum::Json(body)).into_response();
     };
     let client = hyper::upgrade::on(&mut request);
