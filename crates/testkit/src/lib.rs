@@ -1,2 +1,10 @@
-//! Placeholder.
+//! For tests only: failing at chosen points, finding what a test left behind, a root filesystem
+//! to start sandboxes from, and a stand-in for the toolbox.
+//!
+//! Must not: be a dependency of anything shipped.
 #![forbid(unsafe_code)]
+
+pub mod fault;
+pub mod leaks;
+pub mod rootfs;
+pub mod stand_in;

@@ -1,0 +1,177 @@
+//! Name resolution for sandboxes: what they ask at the gateway goes to the host's own resolvers.
+//!
+//! A relay of packets, not a resolver: it never looks inside. The host may reach resolvers at
+//! addresses that no sandbox may (loopback, private networks), which is why it exists.
+//!
+//! Must not: let one sandbox's questions use up the host: questions in flight are bounded, and
+//! more are dropped, as a resolver under load would.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sebring_tasks::Tasks;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+const PORT: u16 = 53;
+/// One answer, per resolver; clients ask again after five.
+const ANSWER_WAIT: Duration = Duration::from_secs(3);
+/// A connection: DNS over TCP is a question or a few.
+const CONNECTION_WAIT: Duration = Duration::from_secs(20);
+const QUESTIONS_MAX: usize = 512;
+const CONNECTIONS_MAX: usize = 128;
+/// Largest packet that UDP can carry.
+const PACKET_BYTES_MAX: usize = 65_535;
+/// Resolvers tried in turn, as the C library does.
+const RESOLVERS_MAX: usize = 3;
+
+/// Starts relaying at `gateway` and returns.
+pub(super) async fn serve(gateway: Ipv4Addr, tasks: &Tasks) -> io::Result<()> {
+    let address = SocketAddr::from((gateway, PORT));
+    let udp = Arc::new(UdpSocket::bind(address).await?);
+    let tcp = TcpListener::bind(address).await?;
+    let packets = tasks.clone();
+    tasks.spawn(
+        "dns packets",
+        async move { relay_packets(udp, packets).await },
+    );
+    let connections = tasks.clone();
+    tasks.spawn("dns connections", async move {
+        relay_connections(tcp, connections).await
+    });
+    Ok(())
+}
+
+async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks) {
+    let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
+    let mut buffer = vec![0; PACKET_BYTES_MAX];
+    loop {
+        // Both branches are safe to drop: nothing was read from the socket.
+        let (length, asker) = tokio::select! {
+            () = tasks.stopped() => return,
+            received = socket.recv_from(&mut buffer) => match received {
+                Ok(received) => received,
+                Err(error) => {
+                    // ICMP errors of earlier answers come back here; they concern nobody else.
+                    debug!(error = %error, "dns receive");
+                    continue;
+                }
+            },
+        };
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            continue;
+        };
+        let question = buffer[..length].to_vec();
+        let socket = Arc::clone(&socket);
+        tasks.spawn("dns question", async move {
+            if let Some(answer) = ask(&question).await {
+                // The asker may be gone, and will ask again if not.
+                drop(socket.send_to(&answer, asker).await);
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn ask(question: &[u8]) -> Option<Vec<u8>> {
+    for resolver in resolvers() {
+        match timeout(ANSWER_WAIT, ask_one(question, resolver)).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => debug!(error = %error, "resolver refused"),
+            Err(_) => debug!("resolver is silent"),
+        }
+    }
+    None
+}
+
+async fn ask_one(question: &[u8], resolver: SocketAddr) -> io::Result<Vec<u8>> {
+    let any: IpAddr = match resolver {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // A port of its own per question: nobody can guess where to send a forged answer.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(resolver).await?;
+    socket.send(question).await?;
+    let mut answer = vec![0; PACKET_BYTES_MAX];
+    loop {
+        let length = socket.recv(&mut answer).await?;
+        // The first two bytes name the question.
+        if answer.get(..2) == question.get(..2) {
+            answer.truncate(length);
+            return Ok(answer);
+        }
+    }
+}
+
+async fn relay_connections(listener: TcpListener, tasks: Tasks) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = tasks.stopped() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (mut asker, _) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(error = %error, "dns accept");
+                tokio::time::sleep(ANSWER_WAIT).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+            continue;
+        };
+        tasks.spawn("dns connection", async move {
+            let relay = async {
+                let resolver = resolvers().into_iter().next()?;
+                let mut theirs = TcpStream::connect(resolver).await.ok()?;
+                tokio::io::copy_bidirectional(&mut asker, &mut theirs)
+                    .await
+                    .ok()
+            };
+            timeout(CONNECTION_WAIT, relay).await.ok();
+            drop(permit);
+        });
+    }
+}
+
+/// Read anew each time: the host's resolvers change when its network does.
+fn resolvers() -> Vec<SocketAddr> {
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    parse_resolvers(&text)
+}
+
+fn parse_resolvers(text: &str) -> Vec<SocketAddr> {
+    text.lines()
+        .filter_map(|line| {
+            line.strip_prefix("nameserver")?
+                .trim()
+                .parse::<IpAddr>()
+                .ok()
+        })
+        .take(RESOLVERS_MAX)
+        .map(|address| SocketAddr::new(address, PORT))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolvers_are_read_as_the_c_library_reads_them() {
+        let text =
+            "# comment\nsearch x\nnameserver 127.0.0.53\nnameserver\tfd00::1\nnameserver bad\n";
+        let expected = [
+            "127.0.0.53:53".parse().unwrap(),
+            "[fd00::1]:53".parse().unwrap(),
+        ];
+        assert_eq!(parse_resolvers(text), expected);
+    }
+}

@@ -1,0 +1,93 @@
+//! Changing limits and network of a sandbox that exists.
+//!
+//! Must not: take away what is in use; that is refused before anything is changed.
+
+use std::sync::Arc;
+
+use sebring_api::runner::{FailureCode, SandboxSpec};
+use sebring_core::id::SandboxId;
+
+use super::bring_up::{disk_bytes, limits_of, memory_bytes};
+use super::failure::{Failure, in_phase};
+use super::{Live, blocking};
+use crate::runner::Shared;
+
+/// Makes a running sandbox match `spec`. Processes notice nothing.
+pub(super) async fn change_live(
+    shared: &Arc<Shared>,
+    id: SandboxId,
+    live: &Live,
+    spec: &SandboxSpec,
+) -> Result<(), Failure> {
+    if live.spec == *spec {
+        return Ok(());
+    }
+    let (shared, spec, old) = (Arc::clone(shared), spec.clone(), live.spec.clone());
+    let (group, slot, pid) = (live.group.clone(), live.slot, live.pid);
+    blocking(move || {
+        if old.resources != spec.resources {
+            memory_fits(group.memory_bytes(), &spec)?;
+            disk_fits(&shared, id, &spec)?;
+            group
+                .limit(&shared.cgroups, limits_of(&spec))
+                .map_err(resize_failure)?;
+            shared
+                .pool
+                .limit_disk(id, disk_bytes(&spec))
+                .map_err(in_phase("resize"))?;
+        }
+        if old.network != spec.network {
+            let changed = shared
+                .network
+                .change(slot, pid, &old.network, &spec.network);
+            changed.map_err(in_phase("network"))?;
+        }
+        Ok(())
+    })
+    .await?
+}
+
+/// Makes the disk of a stopped sandbox match `spec`.
+pub(super) fn limit_stopped(
+    shared: &Shared,
+    id: SandboxId,
+    spec: &SandboxSpec,
+) -> Result<(), Failure> {
+    disk_fits(shared, id, spec)?;
+    shared
+        .pool
+        .limit_disk(id, disk_bytes(spec))
+        .map_err(in_phase("resize"))
+}
+
+fn memory_fits(used: Option<u64>, spec: &SandboxSpec) -> Result<(), Failure> {
+    match used {
+        Some(used) if used > memory_bytes(spec) => Err(does_not_fit("memory", used)),
+        _ => Ok(()),
+    }
+}
+
+fn disk_fits(shared: &Shared, id: SandboxId, spec: &SandboxSpec) -> Result<(), Failure> {
+    let usage = shared.pool.disk_usage(id).map_err(in_phase("resize"))?;
+    if shared.pool.enforces_limits() && usage.referenced_bytes > disk_bytes(spec) {
+        return Err(does_not_fit("disk", usage.referenced_bytes));
+    }
+    Ok(())
+}
+
+fn does_not_fit(what: &str, used: u64) -> Failure {
+    let mib = used >> 20;
+    Failure::new(
+        FailureCode::DoesNotFit,
+        "resize",
+        format!("{what}: {mib} MiB are in use"),
+    )
+}
+
+/// v1 answers that a lower limit is busy when the memory cannot be reclaimed.
+fn resize_failure(error: std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::ResourceBusy {
+        return Failure::new(FailureCode::DoesNotFit, "resize", error);
+    }
+    in_phase("resize")(error)
+}

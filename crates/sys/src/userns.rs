@@ -1,0 +1,53 @@
+//! User namespaces as descriptors: made once, used for id-mapped mounts and for `setns`.
+//!
+//! Must not: choose ids. Next: `mount::map_ids`.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::clone::{Namespaces, Side, raw_fork};
+
+/// A user namespace in which ids `0..count` are the host's `base..base + count`.
+///
+/// The namespace lives as long as the descriptor or a process or mount in it.
+pub fn create(base: u32, count: u32) -> io::Result<OwnedFd> {
+    let (pid, pidfd) = match raw_fork(Namespaces::USER, None)? {
+        Side::Parent { pid, pidfd } => (pid, pidfd),
+        Side::Child => wait_for_the_end(),
+    };
+    let opened = map_and_open(pid, base, count);
+    // The child has done its work by existing. Neither call can fail for a live own child.
+    let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    let _ = rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    opened
+}
+
+fn map_and_open(pid: i32, base: u32, count: u32) -> io::Result<OwnedFd> {
+    let map = format!("0 {base} {count}\n");
+    fs::write(format!("/proc/{pid}/uid_map"), &map)?;
+    fs::write(format!("/proc/{pid}/gid_map"), &map)?;
+    let path = format!("/proc/{pid}/ns/user");
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// A descriptor of process `pid`, for waiting and signalling without racing its number.
+pub fn pidfd_of(pid: i32) -> io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// The child's whole life. Only async-signal-safe calls: its parent may have threads.
+fn wait_for_the_end() -> ! {
+    // SAFETY: prctl with these constants touches no memory. The child must not outlive a parent
+    // that is killed before it can kill the child.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    loop {
+        // SAFETY: pause takes nothing and touches nothing.
+        unsafe { libc::pause() };
+    }
+}
