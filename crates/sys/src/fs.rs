@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 /// # Errors
 /// `EOPNOTSUPP` where the file system cannot; otherwise as for creating a file there.
 pub fn nameless(directory: &Path, mode: u32) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let fd = rustix::fs::open(directory, flags, Mode::from_raw_mode(mode))?;
     Ok(File::from(fd))
 }

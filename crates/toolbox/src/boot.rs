@@ -1,0 +1,238 @@
+//! How the toolbox starts: what it was given, who it serves, and how it ends.
+//!
+//! As the first process of a sandbox it finds its socket and its configuration in inherited
+//! descriptors (see `sebring_api::boot`). For development both may be named instead:
+//! `toolbox --listen <socket> --config <file>`; it is then an ordinary process that adopts the
+//! orphans below it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::Mode;
+use sebring_api::boot::{self, BootConfig};
+use sebring_sys::creds::{self, Credentials};
+use sebring_tasks::Tasks;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::environment::Environment;
+use crate::info::metrics::CpuMeter;
+use crate::meminfo::MemInfo;
+use crate::passwd::{self, User};
+use crate::process::Processes;
+use crate::toolbox::Toolbox;
+use crate::{entrypoint, http, sudo};
+
+/// A configuration is a page or two; more is a mistake.
+const CONFIG_BYTES_MAX: u64 = 4 << 20;
+/// File work and searches at one time; each slow download holds one.
+const FILE_THREADS_MAX: usize = 128;
+/// Idle threads are given back soon: an idle sandbox should cost nothing.
+const FILE_THREAD_IDLE: Duration = Duration::from_secs(2);
+/// Deep directory trees are walked recursively.
+const FILE_THREAD_STACK_BYTES: usize = 1 << 20;
+const DEFAULT_USER: &str = "daytona";
+/// Present in every sandbox, for agents that expect it.
+const WORKSPACE: &str = "/workspace";
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "usage: toolbox [--listen <socket> --config <file> [--cgroup <directory>] [--sudo <name>]]"
+    )]
+    Usage,
+    #[error("take over the listening socket")]
+    Listener(#[source] io::Error),
+    #[error("read the configuration")]
+    Config(#[source] io::Error),
+    #[error("understand the configuration")]
+    ConfigSyntax(#[source] serde_json::Error),
+    #[error("find the user")]
+    User(#[source] passwd::Error),
+    #[error("use files as the user")]
+    Identity(#[source] io::Error),
+    #[error("start the event loop")]
+    Runtime(#[source] io::Error),
+}
+
+/// Where things come from and go to.
+#[derive(Debug)]
+struct Options {
+    listener: UnixListener,
+    config: BootConfig,
+    cgroup_directory: PathBuf,
+    sudo_socket: String,
+}
+
+pub(crate) fn main(args: impl Iterator<Item = OsString>) -> Result<(), Error> {
+    let options = options(args)?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let user = find_user(options.config.user.as_deref()).map_err(Error::User)?;
+    let credentials = rustix::process::geteuid()
+        .is_root()
+        .then(|| passwd::credentials(&user));
+    check_identity(credentials.clone())?;
+    if !rustix::process::getpid().is_init() {
+        let own = rustix::process::getpid();
+        rustix::process::set_child_subreaper(Some(own)).map_err(|e| Error::Runtime(e.into()))?;
+    }
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime
+        .enable_all()
+        .max_blocking_threads(FILE_THREADS_MAX)
+        .thread_keep_alive(FILE_THREAD_IDLE)
+        .thread_stack_size(FILE_THREAD_STACK_BYTES);
+    if let Some(credentials) = credentials.clone() {
+        // Checked above to work; going on as root would hand root's files to every request.
+        runtime.on_thread_start(move || {
+            if creds::use_files_as(&credentials).is_err() {
+                std::process::abort();
+            }
+        });
+    }
+    let runtime = runtime.build().map_err(Error::Runtime)?;
+    runtime
+        .block_on(serve(options, user, credentials))
+        .map_err(Error::Runtime)?;
+    // Threads that hang in file work must not keep the sandbox from ending.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn serve(options: Options, user: User, credentials: Option<Credentials>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    options.listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(options.listener)?;
+    let config = options.config;
+    let work_dir = prepare_directories(&user, credentials.as_ref(), config.work_dir.as_deref());
+    let environment = Environment::new(config.env, &user, &config.sandbox_id);
+    let toolbox = Arc::new(Toolbox {
+        work_dir,
+        limits: config.limits,
+        environment,
+        processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
+        meminfo: MemInfo::new(
+            Path::new(boot::PROC_DIR),
+            &options.cgroup_directory,
+            config.limits,
+        ),
+        cpu: CpuMeter::new(&options.cgroup_directory),
+        tasks: Tasks::new(),
+        user,
+    });
+    let collecting = Arc::clone(&toolbox.processes);
+    toolbox
+        .tasks
+        .spawn("collect", async move { collecting.collect().await });
+    sudo::broker::listen(&toolbox, &options.sudo_socket);
+    entrypoint::start(&toolbox, &config.entrypoint);
+    tokio::select! {
+        // Each may be dropped: the process is about to end.
+        () = http::serve(listener, Arc::clone(&toolbox)) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    toolbox.processes.stop().await;
+    Ok(())
+}
+
+fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
+    let (mut listen, mut config) = (None, None);
+    let mut cgroup_directory = PathBuf::from(boot::CGROUP_DIR);
+    let mut sudo_socket = sudo::SOCKET_NAME.to_owned();
+    while let Some(flag) = args.next() {
+        let value = args.next().ok_or(Error::Usage)?;
+        match flag.to_str() {
+            Some("--listen") => listen = Some(PathBuf::from(value)),
+            Some("--config") => config = Some(PathBuf::from(value)),
+            Some("--cgroup") => cgroup_directory = PathBuf::from(value),
+            Some("--sudo") => sudo_socket = value.to_string_lossy().into_owned(),
+            _ => return Err(Error::Usage),
+        }
+    }
+    let (listener, mut config) = match (listen, config) {
+        (Some(listen), Some(config)) => (
+            UnixListener::bind(listen).map_err(Error::Listener)?,
+            File::open(config).map_err(Error::Config)?,
+        ),
+        (None, None) => inherited()?,
+        _ => return Err(Error::Usage),
+    };
+    let mut text = Vec::new();
+    (&mut config)
+        .take(CONFIG_BYTES_MAX)
+        .read_to_end(&mut text)
+        .map_err(Error::Config)?;
+    let config = serde_json::from_slice(&text).map_err(Error::ConfigSyntax)?;
+    Ok(Options {
+        listener,
+        config,
+        cgroup_directory,
+        sudo_socket,
+    })
+}
+
+fn inherited() -> Result<(UnixListener, File), Error> {
+    use std::io::Seek as _;
+    let listener = sebring_sys::fds::inherited(boot::LISTENER_FD).map_err(Error::Listener)?;
+    let config = sebring_sys::fds::inherited(boot::CONFIG_FD).map_err(Error::Config)?;
+    let mut config = File::from(config);
+    // Whoever wrote it may have left it at its end.
+    config.rewind().map_err(Error::Config)?;
+    Ok((UnixListener::from(listener), config))
+}
+
+fn find_user(asked: Option<&str>) -> Result<User, passwd::Error> {
+    match asked {
+        Some(name) => passwd::user(name),
+        None if passwd::user_exists(DEFAULT_USER) => passwd::user(DEFAULT_USER),
+        None => passwd::user("root"),
+    }
+}
+
+/// Fails now rather than on the first request when we may not act as the user.
+fn check_identity(credentials: Option<Credentials>) -> Result<(), Error> {
+    let Some(credentials) = credentials else {
+        return Ok(());
+    };
+    std::thread::spawn(move || creds::use_files_as(&credentials))
+        .join()
+        .map_err(|_| Error::Identity(io::Error::other("the check did not finish")))?
+        .map_err(Error::Identity)
+}
+
+/// Makes what must exist, and returns the working directory that does.
+fn prepare_directories(
+    user: &User,
+    credentials: Option<&Credentials>,
+    work_dir: Option<&str>,
+) -> PathBuf {
+    let owner = credentials.map(|credentials| (credentials.uid, credentials.gid));
+    ensure_directory(Path::new(WORKSPACE), owner);
+    let wanted = work_dir
+        .filter(|path| path.starts_with('/'))
+        .map(PathBuf::from);
+    let wanted = wanted.unwrap_or_else(|| user.home.clone());
+    ensure_directory(&wanted, owner);
+    if wanted.is_dir() {
+        wanted
+    } else {
+        PathBuf::from("/")
+    }
+}
+
+/// Best effort: an image with a read-only root is served without.
+fn ensure_directory(path: &Path, owner: Option<(u32, u32)>) {
+    let made = match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(path),
+        made => made,
+    };
+    if let (Ok(()), Some((uid, gid))) = (made, owner) {
+        let _owned = std::os::unix::fs::chown(path, Some(uid), Some(gid));
+    }
+}

@@ -1,0 +1,128 @@
+//! Every path of the toolbox API.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use http::{Method, StatusCode, header};
+
+use super::error::Failure;
+use crate::files::{
+    bulk_download, bulk_upload, change, download, find, info as file_info, list, replace, search,
+    upload,
+};
+use crate::info;
+use crate::network::{ports, proxy, tcp};
+use crate::process::{code_run, execute};
+use crate::toolbox::Toolbox;
+
+pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
+    Router::new()
+        .merge(about())
+        .merge(files())
+        .merge(network())
+        .route("/process/execute", post(execute::execute))
+        .route("/process/code-run", post(code_run::code_run))
+        .merge(not_built())
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        // Bodies are bounded where they are read: JSON by its extractor, files by the disk.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(toolbox)
+}
+
+fn about() -> Router<Arc<Toolbox>> {
+    Router::new()
+        .route("/init", post(info::init))
+        .route("/version", get(info::version))
+        .route("/user-home-dir", get(info::home_dir))
+        // Deprecated, and always was the home.
+        .route("/project-dir", get(info::home_dir))
+        .route("/work-dir", get(info::work_dir))
+        .route("/env", post(info::change_environment))
+        .route("/system/metrics", get(info::metrics::metrics))
+}
+
+fn files() -> Router<Arc<Toolbox>> {
+    Router::new()
+        .route("/files", get(list::list).delete(change::delete))
+        .route("/files/", get(list::list).delete(change::delete))
+        .route("/files/folder", post(change::make_folder))
+        .route("/files/move", post(change::rename))
+        .route("/files/permissions", post(change::set_permissions))
+        .route("/files/info", get(file_info::info))
+        .route("/files/search", get(search::search))
+        .route("/files/find", get(find::find))
+        .route("/files/replace", post(replace::replace))
+        .route("/files/download", get(download::download))
+        .route("/files/bulk-download", post(bulk_download::bulk_download))
+        .route("/files/bulk-upload", post(bulk_upload::bulk_upload))
+        .route("/files/upload", post(upload::upload))
+        .route("/files/upload-v2", post(upload::upload_v2))
+}
+
+fn network() -> Router<Arc<Toolbox>> {
+    Router::new()
+        .route("/port", get(ports::list))
+        .route("/port/{port}/in-use", get(ports::in_use))
+        .route("/proxy/{port}", any(proxy::proxy))
+        .route("/proxy/{port}/", any(proxy::proxy))
+        .route("/proxy/{port}/{*path}", any(proxy::proxy))
+        .route("/_sebring/tcp/{port}", post(tcp::stream))
+}
+
+/// Known to clients, not served yet: says so instead of denying that it exists.
+fn not_built() -> Router<Arc<Toolbox>> {
+    let mut router = Router::new();
+    for (subject, paths) in [
+        ("git", &["/git/{*rest}"][..]),
+        ("lsp", &["/lsp/{*rest}"]),
+        ("computer use", &["/computeruse/{*rest}"]),
+        ("the code interpreter", &["/process/interpreter/{*rest}"]),
+        (
+            "sessions",
+            &["/process/session", "/process/session/{*rest}"],
+        ),
+        ("pty", &["/process/pty", "/process/pty/{*rest}"]),
+    ] {
+        for path in paths {
+            let answer = move || async move { Failure::not_built(subject) };
+            router = router.route(path, any(answer));
+        }
+    }
+    router
+}
+
+/// A trailing slash is forgiven by a redirect; everything else is not found.
+async fn unknown(OriginalUri(uri): OriginalUri, request: Request) -> Response {
+    let trimmed = uri.path().trim_end_matches('/');
+    if trimmed.is_empty() || trimmed.len() == uri.path().len() {
+        let message = format!("no such route: {} {}", request.method(), uri.path());
+        return Failure::not_found(message).into_response();
+    }
+    let status = if request.method() == Method::GET {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::TEMPORARY_REDIRECT
+    };
+    let target = match uri.query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    (status, [(header::LOCATION, target)]).into_response()
+}
+
+async fn wrong_method(request: Request) -> Failure {
+    let message = format!(
+        "{} is not served at {}",
+        request.method(),
+        request.uri().path()
+    );
+    Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        message,
+    )
+}

@@ -1,0 +1,56 @@
+//! What lives inside every sandbox: its first process, which reaps, runs commands, and serves the
+//! toolbox API on a unix socket that the runner listened on before it was born.
+//!
+//! Must not: mount, configure networks, resolve names, trust its callers with more than the
+//! sandbox user's rights, or depend on anything being installed in the image.
+//! Next: `boot` for how it starts, `http` for what it serves, `process` for what it runs.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod clock;
+mod entrypoint;
+mod environment;
+mod files;
+mod http;
+mod info;
+mod meminfo;
+mod network;
+mod passwd;
+mod process;
+mod sudo;
+mod toolbox;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Chooses the role by the name the executable was called by.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut args = args;
+    let name = args.next().unwrap_or_default();
+    if Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == "sudo")
+    {
+        return sudo::client::main(args);
+    }
+    match boot::main(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("toolbox: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,124 @@
+//! `POST /process/execute`: one command, its merged output, its exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http::reply::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::output::Kept;
+use super::run::{self, Command, Ending, Outcome};
+use super::shell::{self, Shell};
+use crate::environment::Variables;
+use crate::http::body::JsonBody;
+use crate::http::error::Failure;
+use crate::http::number::Seconds;
+use crate::toolbox::Toolbox;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ExecuteRequest {
+    command: String,
+    cwd: Option<String>,
+    envs: Option<Variables>,
+    timeout: Option<Seconds>,
+}
+
+/// Both `execute` and `code-run` answer this.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExecuteResponse {
+    pub(crate) result: String,
+    pub(crate) exit_code: i32,
+    /// Present when the middle of the output was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) truncated: Option<Truncated>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Truncated {
+    dropped_bytes: u64,
+}
+
+pub(crate) async fn execute(
+    State(toolbox): State<Arc<Toolbox>>,
+    JsonBody(request): JsonBody<ExecuteRequest>,
+) -> Result<Response, Failure> {
+    if request.command.trim().is_empty() {
+        return Err(Failure::bad_request("command: must not be empty"));
+    }
+    let env = toolbox
+        .environment
+        .with(&request.envs.unwrap_or_default())?;
+    let cwd = directory(&toolbox, request.cwd.as_deref());
+    let timeout = request.timeout.and_then(Seconds::limit);
+    let invocation = match Shell::find().and_then(|shell| shell.script(&request.command)) {
+        Ok(invocation) => invocation,
+        Err(shell::Error::Nul) => {
+            return Err(Failure::bad_request("command: must not contain NUL bytes"));
+        }
+        Err(error) => return Ok(not_started(error.to_string())),
+    };
+    toolbox.meminfo.refresh();
+    let command = Command {
+        invocation,
+        env: &env,
+        cwd: &cwd,
+        timeout,
+    };
+    match run::run(&toolbox, command).await {
+        Ok(outcome) => answer(outcome, timeout),
+        Err(super::Error::Stopping) => Err(Failure::stopping()),
+        Err(error) => Ok(not_started(error.to_text())),
+    }
+}
+
+/// Where a command runs: as asked, relative to the working directory.
+pub(crate) fn directory(toolbox: &Toolbox, asked: Option<&str>) -> PathBuf {
+    match asked {
+        Some(path) if !path.is_empty() => toolbox.work_dir.join(path),
+        _ => toolbox.work_dir.clone(),
+    }
+}
+
+fn answer(outcome: Outcome, timeout: Option<Duration>) -> Result<Response, Failure> {
+    match outcome.ending {
+        Ending::Exited(exit) => Ok(Json(response(outcome.output, exit.code())).into_response()),
+        Ending::TimedOut => Err(timed_out(outcome.output, timeout)),
+    }
+}
+
+pub(crate) fn response(output: Kept, exit_code: i32) -> ExecuteResponse {
+    let dropped_bytes = output.dropped();
+    ExecuteResponse {
+        result: output.into_text(),
+        exit_code,
+        truncated: (dropped_bytes > 0).then_some(Truncated { dropped_bytes }),
+    }
+}
+
+/// The contract's answer to a command that cannot even start: a result, not an error.
+pub(crate) fn not_started(reason: String) -> Response {
+    Json(ExecuteResponse {
+        result: reason,
+        exit_code: -1,
+        truncated: None,
+    })
+    .into_response()
+}
+
+pub(crate) fn timed_out(output: Kept, timeout: Option<Duration>) -> Failure {
+    let seconds = timeout.unwrap_or_default().as_secs_f64();
+    Failure::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "PROCESS_EXECUTION_TIMEOUT",
+        format!(
+            "command execution timeout: not finished after {seconds} s, ended with all it started"
+        ),
+    )
+    .with("result", output.into_text())
+}

@@ -1,0 +1,304 @@
+//! Everything the toolbox runs: starting, collecting, ending.
+//!
+//! Processes are started on the one thread that also collects them, so an exit is never missed.
+//! Must not: speak HTTP except in `execute` and `code_run`.
+//! Next: `run` for one command from start to end, `tree` for how all of it is ended.
+
+pub(crate) mod code_run;
+pub(crate) mod execute;
+mod output;
+mod reaper;
+mod run;
+mod shell;
+mod tree;
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use sebring_sys::child::{self, Spawn, Step};
+use sebring_sys::creds::Credentials;
+use tokio::sync::oneshot;
+
+use crate::environment::{self, Variables};
+pub(crate) use reaper::Exit;
+use reaper::Reaper;
+use tree::{Group, Groups};
+
+/// Between SIGTERM and SIGKILL when the sandbox stops; it ends early when all are gone.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// After SIGKILL; the kernel needs moments, unless something sits in an uninterruptible wait.
+const KILL_GRACE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Processes {
+    reaper: Reaper,
+    groups: Option<Groups>,
+    /// `None` when we are not root and cannot become anybody else.
+    user: Option<Credentials>,
+    stopping: AtomicBool,
+}
+
+/// Who a process runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunAs<'a> {
+    /// The sandbox's configured user.
+    User,
+    /// Somebody else, root among them; only for the broker of `sudo`.
+    Other(&'a Credentials),
+}
+
+/// Where a new process is counted.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In a tree of its own.
+    OwnTree,
+    /// In this cgroup directory, with whoever asked for it.
+    Cgroup(Option<OwnedFd>),
+}
+
+/// A process to start.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) programs: Vec<CString>,
+    pub(crate) argv: Vec<CString>,
+    pub(crate) env: &'a Variables,
+    pub(crate) cwd: &'a Path,
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    /// `None` joins standard output.
+    pub(crate) stderr: Option<OwnedFd>,
+    pub(crate) run_as: RunAs<'a>,
+    pub(crate) place: Place,
+    /// Standard input is a terminal that becomes the controlling one.
+    pub(crate) terminal: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the sandbox is stopping")]
+    Stopping,
+    #[error("chdir {path}", path = .path.display())]
+    Directory {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("execute {program}")]
+    Execute {
+        program: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("start a process")]
+    Start(#[source] io::Error),
+}
+
+/// A started process and what belongs to it. Dropping it ends the whole tree unless released.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) pid: Pid,
+    pub(crate) exit: oneshot::Receiver<Exit>,
+    tree: Tree,
+}
+
+#[derive(Debug)]
+struct Tree {
+    processes: Arc<Processes>,
+    root: Pid,
+    group: Option<Group>,
+    armed: bool,
+}
+
+impl Processes {
+    pub(crate) fn new(cgroup_directory: &Path, user: Option<Credentials>) -> Self {
+        Self {
+            reaper: Reaper::new(),
+            groups: Groups::open(cgroup_directory),
+            user,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Collects ended processes until dropped.
+    pub(crate) async fn collect(&self) -> io::Result<()> {
+        let mut orphans = self.reaper.orphans();
+        let sweep = async {
+            while orphans.changed().await.is_ok() {
+                if let Some(groups) = &self.groups {
+                    groups.sweep();
+                }
+            }
+        };
+        tokio::select! {
+            ended = self.reaper.run() => ended,
+            () = sweep => Ok(()),
+        }
+    }
+
+    /// Starts a process; must be called on the thread that collects.
+    #[expect(clippy::needless_pass_by_value, reason = "our copies of its descriptors must close")]
+    pub(crate) fn start(self: &Arc<Self>, launch: Launch<'_>) -> Result<Child, Error> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Error::Stopping);
+        }
+        let group = match launch.place {
+            // Without a cgroup the tree is followed by descent instead.
+            Place::OwnTree => self.groups.as_ref().and_then(|groups| groups.take().ok()),
+            Place::Cgroup(_) => None,
+        };
+        let place = match &launch.place {
+            Place::OwnTree => group.as_ref().map(Group::fd),
+            Place::Cgroup(fd) => fd.as_ref().map(AsFd::as_fd),
+        };
+        let spawned = self.spawn(&launch, place);
+        let in_own_group = spawned.as_ref().is_ok_and(|spawned| spawned.in_cgroup);
+        let group = match (group, in_own_group) {
+            (Some(group), false) => {
+                self.give_back(group);
+                None
+            }
+            (group, _) => group,
+        };
+        let spawned = spawned?;
+        Ok(Child {
+            pid: spawned.pid,
+            exit: self.reaper.watch(spawned.pid),
+            tree: Tree {
+                processes: Arc::clone(self),
+                root: spawned.pid,
+                group,
+                armed: true,
+            },
+        })
+    }
+
+    fn spawn(
+        &self,
+        launch: &Launch<'_>,
+        cgroup: Option<std::os::fd::BorrowedFd<'_>>,
+    ) -> Result<child::Spawned, Error> {
+        let env = environment::block(launch.env);
+        let cwd = sebring_sys::fs::c_path(launch.cwd).map_err(Error::Start)?;
+        let credentials = match launch.run_as {
+            RunAs::User => self.user.as_ref(),
+            RunAs::Other(credentials) => Some(credentials),
+        };
+        let stdout = launch.stdout.as_fd();
+        let spawned = child::spawn(&Spawn {
+            programs: &launch.programs,
+            argv: &launch.argv,
+            env: &env,
+            cwd: &cwd,
+            stdio: [
+                launch.stdin.as_fd(),
+                stdout,
+                launch.stderr.as_ref().map_or(stdout, AsFd::as_fd),
+            ],
+            credentials,
+            cgroup,
+            controlling_terminal: launch.terminal,
+            oom_score_adj: Some(c"500"),
+        });
+        spawned.map_err(|error| match error {
+            child::Error::Clone(source) => Error::Start(source),
+            child::Error::Child {
+                step: Step::Directory,
+                source,
+            } => Error::Directory {
+                path: launch.cwd.to_owned(),
+                source,
+            },
+            child::Error::Child {
+                step: Step::Execute,
+                source,
+            } => {
+                let program = launch
+                    .argv
+                    .first()
+                    .map(|name| name.to_string_lossy().into_owned());
+                Error::Execute {
+                    program: program.unwrap_or_default(),
+                    source,
+                }
+            }
+            child::Error::Child { source, .. } => Error::Start(source),
+        })
+    }
+
+    /// The cgroup of a tree of ours that this process is in.
+    pub(crate) fn group_of(&self, pid: i32) -> Option<OwnedFd> {
+        self.groups.as_ref()?.of(pid)
+    }
+
+    fn give_back(&self, group: Group) {
+        if let Some(groups) = &self.groups {
+            groups.put_back(group);
+        }
+    }
+
+    /// Ends everything: asks, waits a little, insists. Nothing starts any more.
+    pub(crate) async fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        signal_all(Signal::TERM);
+        // A stopped process acts on SIGTERM only once it continues.
+        signal_all(Signal::CONT);
+        if tokio::time::timeout(STOP_GRACE, self.reaper.all_gone())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        signal_all(Signal::KILL);
+        let _gone = tokio::time::timeout(KILL_GRACE, self.reaper.all_gone()).await;
+    }
+}
+
+fn signal_all(signal: Signal) {
+    if rustix::process::getpid().is_init() {
+        // ESRCH: nobody is left to be told.
+        let _nobody = child::signal_everyone(signal);
+    } else {
+        tree::signal_descendants(signal);
+    }
+}
+
+impl Child {
+    /// Ends the process and all it started.
+    pub(crate) fn kill_tree(&self) {
+        self.tree.kill();
+    }
+
+    /// Lets what the process started live on; call when it has exited by itself.
+    pub(crate) fn release(&mut self) {
+        self.tree.armed = false;
+    }
+}
+
+impl Tree {
+    fn kill(&self) {
+        let killed = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.kill().is_ok());
+        if !killed {
+            tree::kill_descendants(self.root);
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if self.armed {
+            self.kill();
+        }
+        if let Some(group) = self.group.take() {
+            self.processes.give_back(group);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One command from start to end: its merged output, its exit, its deadline.
+//!
+//! The future may be dropped at any await; then the whole process tree is ended.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::Instant;
+
+use super::output::{self, Kept, Output};
+use super::shell::Invocation;
+use super::{Child, Error, Exit, Launch, Place, Processes, RunAs};
+use crate::environment::Variables;
+use crate::toolbox::Toolbox;
+
+/// How long output may still arrive after the command itself has exited, while something it left
+/// behind holds the pipe open. Enough for the last words of a `> >(tee log)`.
+const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
+/// How long a killed command may take to be gone before we answer without it.
+const KILLED_WAIT: Duration = Duration::from_secs(2);
+/// Pipes of background processes that are read into nothing at one time.
+const DISCARDS_MAX: usize = 512;
+
+static DISCARDS: AtomicUsize = AtomicUsize::new(0);
+
+/// A command to run to its end.
+#[derive(Debug)]
+pub(crate) struct Command<'a> {
+    pub(crate) invocation: Invocation,
+    pub(crate) env: &'a Variables,
+    pub(crate) cwd: &'a Path,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) output: Kept,
+    pub(crate) ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Exited(Exit),
+    TimedOut,
+}
+
+/// Runs the command. [`Error`] means that it never ran.
+pub(crate) async fn run(toolbox: &Toolbox, command: Command<'_>) -> Result<Outcome, Error> {
+    let timeout = command.timeout;
+    let (mut child, mut output) = start(&toolbox.processes, command)?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let ending = follow(&mut child, &mut output, deadline).await;
+    drain(&mut output).await;
+    drop(child);
+    let (kept, pipe) = output.finish();
+    if let Some(pipe) = pipe {
+        discard(toolbox, pipe);
+    }
+    Ok(Outcome {
+        output: kept,
+        ending,
+    })
+}
+
+fn start(processes: &Arc<Processes>, command: Command<'_>) -> Result<(Child, Output), Error> {
+    let (output, writer) = output::pipe().map_err(Error::Start)?;
+    let child = processes.start(Launch {
+        programs: vec![command.invocation.program],
+        argv: command.invocation.argv,
+        env: command.env,
+        cwd: command.cwd,
+        stdin: OwnedFd::from(command.invocation.stdin),
+        stdout: writer,
+        stderr: None,
+        run_as: RunAs::User,
+        place: Place::OwnTree,
+        terminal: false,
+    })?;
+    Ok((child, output))
+}
+
+async fn follow(child: &mut Child, output: &mut Output, deadline: Option<Instant>) -> Ending {
+    loop {
+        tokio::select! {
+            // Exit and deadline before output, or a flood would hide them. Each branch may be
+            // dropped: a oneshot and a timer keep their state, `read` keeps what it read.
+            biased;
+            exit = &mut child.exit => {
+                child.release();
+                return Ending::Exited(exit.unwrap_or(Exit::Code(-1)));
+            }
+            () = passed(deadline) => {
+                child.kill_tree();
+                let _exit = tokio::time::timeout(KILLED_WAIT, &mut child.exit).await;
+                return Ending::TimedOut;
+            }
+            () = output.read(), if !output.ended() => {}
+        }
+    }
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn drain(output: &mut Output) {
+    let rest = async {
+        while !output.ended() {
+            output.read().await;
+        }
+    };
+    // Passing the deadline is the normal end when a background process keeps the pipe.
+    let _late = tokio::time::timeout(STRAGGLER_GRACE, rest).await;
+}
+
+/// Keeps reading what a background process writes to output that nobody awaits any more: closing
+/// the pipe would kill it by SIGPIPE at its next line.
+fn discard(toolbox: &Toolbox, mut pipe: Receiver) {
+    if DISCARDS.fetch_add(1, Ordering::Relaxed) >= DISCARDS_MAX {
+        DISCARDS.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    toolbox.tasks.spawn("discard output", async move {
+        let mut buffer = vec![0; 4096];
+        while matches!(pipe.read(&mut buffer).await, Ok(1..)) {}
+        DISCARDS.fetch_sub(1, Ordering::Relaxed);
+    });
+}
+
+impl Error {
+    /// What the answer says when a command could not be started.
+    pub(crate) fn to_text(&self) -> String {
+        use std::error::Error as _;
+        let reason = self
+            .source()
+            .map(|source| match source.downcast_ref::<io::Error>() {
+                Some(error) => plain(error),
+                None => source.to_string(),
+            });
+        match reason {
+            Some(reason) => format!("{self}: {reason}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// The kernel's words without Rust's `(os error 2)`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

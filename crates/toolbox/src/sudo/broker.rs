@@ -1,0 +1,253 @@
+//! The side of `sudo` that is root: checks who asks, and runs what they ask for.
+
+use std::ffi::CString;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::wire::{self, Answer, Request, WireShell};
+use crate::environment::{DEFAULT_PATH, Variables};
+use crate::passwd::{self, User};
+use crate::process::{Child, Exit, Launch, Place, RunAs, code_run};
+use crate::toolbox::Toolbox;
+
+/// A client that connects says what it wants at once.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failed accept (no descriptors left) the next try waits this long.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// Kept from the caller's environment, as Debian's `sudo` keeps them.
+const KEPT: [&str; 8] = [
+    "COLORTERM",
+    "DISPLAY",
+    "LANG",
+    "LANGUAGE",
+    "LS_COLORS",
+    "TERM",
+    "TZ",
+    "XAUTHORITY",
+];
+
+/// Serves `sudo` for the sandbox's life. Only root can make others root; else it is not offered.
+pub(crate) fn listen(toolbox: &Arc<Toolbox>, name: &str) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let Ok(listener) = bind(name) else { return };
+    let serving = Arc::clone(toolbox);
+    toolbox.tasks.spawn("sudo", async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let toolbox = Arc::clone(&serving);
+                    serving.tasks.spawn("sudo command", serve(toolbox, stream));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
+            }
+        }
+    });
+}
+
+fn bind(name: &str) -> io::Result<tokio::net::UnixListener> {
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    tokio::net::UnixListener::from_std(listener)
+}
+
+async fn serve(toolbox: Arc<Toolbox>, mut stream: UnixStream) {
+    let answer = match run(&toolbox, &mut stream).await {
+        Ok(Some(exit)) => Answer::Exited(exit.code()),
+        Ok(None) => return,
+        Err(reason) => Answer::Refused(reason),
+    };
+    if let Ok(text) = serde_json::to_vec(&answer) {
+        // A client that is gone wants no answer.
+        let _gone = stream.write_all(&text).await;
+    }
+}
+
+/// Runs the command. `None` when the client left before its end.
+async fn run(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Option<Exit>, String> {
+    let peer = stream.peer_cred().map_err(|error| error.to_string())?;
+    if peer.uid() != 0 && peer.uid() != toolbox.user.uid {
+        return Err(format!(
+            "user {} may not run sudo in this sandbox",
+            peer.uid()
+        ));
+    }
+    let received = tokio::time::timeout(REQUEST_TIMEOUT, wire::receive(stream)).await;
+    let (request, [stdin, stdout, stderr]) = match received {
+        Ok(Ok(received)) => received,
+        Ok(Err(error)) => return Err(format!("unreadable request: {error}")),
+        Err(_) => return Err("no request".to_owned()),
+    };
+    let user = passwd::user(request.user.as_deref().unwrap_or("root"));
+    let user = user.map_err(|error| error.to_string())?;
+    let env = environment(toolbox, &request, &user);
+    let argv = argv(&request, &user);
+    let name = argv
+        .first()
+        .map_or("", String::as_str)
+        .trim_start_matches('-')
+        .to_owned();
+    let program = if request.shell == WireShell::None {
+        name.as_str()
+    } else {
+        user.shell.as_str()
+    };
+    let programs = code_run::programs(program, &env);
+    let argv: Result<Vec<CString>, _> = argv.into_iter().map(CString::new).collect();
+    let credentials = passwd::credentials(&user);
+    let cwd = match request.shell {
+        WireShell::Login => user.home.clone(),
+        WireShell::None | WireShell::Plain => PathBuf::from(&request.cwd),
+    };
+    let group = peer.pid().and_then(|pid| toolbox.processes.group_of(pid));
+    let child = toolbox.processes.start(Launch {
+        programs,
+        argv: argv.map_err(|_| "an argument contains a NUL byte".to_owned())?,
+        env: &env,
+        cwd: &cwd,
+        stdin,
+        stdout,
+        stderr: Some(stderr),
+        run_as: RunAs::Other(&credentials),
+        place: Place::Cgroup(group),
+        terminal: request.terminal,
+    });
+    match child {
+        Ok(child) => Ok(follow(child, stream).await),
+        Err(crate::process::Error::Execute { source, .. })
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            Err(format!("{name}: command not found"))
+        }
+        Err(error) => Err(error.to_text()),
+    }
+}
+
+/// Waits for the end, passing on signals. A client that leaves takes the command with it.
+async fn follow(mut child: Child, stream: &mut UnixStream) -> Option<Exit> {
+    loop {
+        let mut number = [0];
+        tokio::select! {
+            // The exit first, so that a client that leaves just then is still answered. Both may
+            // be dropped: a oneshot keeps its value, a read of one byte took it or did not.
+            biased;
+            exit = &mut child.exit => {
+                child.release();
+                return exit.ok();
+            }
+            read = stream.read(&mut number) => match read {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => pass_on(&child, number[0]),
+            }
+        }
+    }
+}
+
+fn pass_on(child: &Child, number: u8) {
+    if let Some(signal) = Signal::from_named_raw(i32::from(number)) {
+        // The command leads a session, and so a process group, of its own.
+        let _gone = rustix::process::kill_process_group(child.pid, signal);
+    }
+}
+
+fn argv(request: &Request, user: &User) -> Vec<String> {
+    let shell = Path::new(&user.shell)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let mut argv = match request.shell {
+        WireShell::None => return request.command.clone(),
+        WireShell::Plain => vec![shell.into_owned()],
+        WireShell::Login => vec![format!("-{shell}")],
+    };
+    if !request.command.is_empty() {
+        argv.push("-c".to_owned());
+        argv.push(
+            request
+                .command
+                .iter()
+                .map(|word| quoted(word))
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+    }
+    argv
+}
+
+/// Escaped as `sudo` does it: everything but letters, digits and a few harmless signs.
+fn quoted(word: &str) -> String {
+    let mut text = String::new();
+    for c in word.chars() {
+        if !c.is_alphanumeric() && !"_-$".contains(c) {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
+
+fn environment(toolbox: &Toolbox, request: &Request, user: &User) -> Variables {
+    let caller = &request.env;
+    let mut env: Variables = caller
+        .iter()
+        .filter(|(name, _)| {
+            let kept = KEPT.contains(&name.as_str()) || name.starts_with("LC_");
+            let login = request.shell == WireShell::Login;
+            kept || (!login && (request.keep_environment || request.keep.contains(name)))
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let home = user.home.to_string_lossy().into_owned();
+    if request.keep_environment {
+        env.entry("HOME".into()).or_insert(home);
+    } else {
+        env.insert("HOME".into(), home);
+    }
+    // The trusted places first, but what the caller finds is found here too.
+    let path = match caller.get("PATH") {
+        Some(path) if path != DEFAULT_PATH => format!("{DEFAULT_PATH}:{path}"),
+        _ => DEFAULT_PATH.to_owned(),
+    };
+    let command = request.command.join(" ");
+    for (name, value) in [
+        ("PATH", path),
+        ("SHELL", user.shell.clone()),
+        ("USER", user.name.clone()),
+        ("LOGNAME", user.name.clone()),
+        ("SUDO_USER", toolbox.user.name.clone()),
+        ("SUDO_UID", toolbox.user.uid.to_string()),
+        ("SUDO_GID", toolbox.user.gid.to_string()),
+        (
+            "SUDO_COMMAND",
+            if command.is_empty() {
+                user.shell.clone()
+            } else {
+                command
+            },
+        ),
+    ] {
+        env.insert(name.into(), value);
+    }
+    env.extend(request.set.iter().cloned());
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell_between() {
+        assert_eq!(quoted("a b;c"), "a\\ b\\;c");
+        assert_eq!(quoted("plain-word_1"), "plain-word_1");
+    }
+}
