@@ -135,11 +135,11 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 fn ioctl<T>(fd: BorrowedFd<'_>, request: u32, args: &mut T) -> io::Result<()> {
+    let (fd, args) = (fd.as_raw_fd(), std::ptr::from_mut(args));
     // SAFETY: each request number encodes the size of `T` (checked beside its constant), so the
-    // kernel reads and writes within `args`, during the call only.
-    let answer = unsafe {
-        libc::ioctl(fd.as_raw_fd(), libc::Ioctl::from(request), std::ptr::from_mut(args))
-    };
+    // kernel reads and writes within `args`, during the call only. The bare system call, because
+    // the C libraries disagree on the type of the request.
+    let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::c_ulong::from(request), args) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

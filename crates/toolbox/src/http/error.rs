@@ -117,6 +117,8 @@ pub(crate) fn finish(mut response: Response, method: &Method, path: &str) -> Res
     *response.body_mut() = axum::body::Body::from(body);
     let json = header::HeaderValue::from_static(super::JSON);
     response.headers_mut().insert(header::CONTENT_TYPE, json);
+    // Said of the empty body that stood in for this one.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
     response
 }
 
