@@ -30,8 +30,13 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 const STREAM_BUFFERED: usize = 64;
 const SOCKET_NAME: &str = "runner.sock";
 
-/// Serves until the runner stops.
-pub(crate) async fn serve(runner: Runner, run_dir: &Path, group: Option<u32>) -> io::Result<()> {
+/// Serves until the runner stops; tells `ready` once requests are accepted.
+pub(crate) async fn serve(
+    runner: Runner,
+    run_dir: &Path,
+    group: Option<u32>,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
     let path = run_dir.join(SOCKET_NAME);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -41,6 +46,7 @@ pub(crate) async fn serve(runner: Runner, run_dir: &Path, group: Option<u32>) ->
     crate::sandbox::let_group_in(run_dir, group, 0o750)?;
     crate::sandbox::let_group_in(&path, group, 0o660)?;
     info!(socket = %path.display(), "runner is ready");
+    ready();
     let tasks = runner.shared.tasks.clone();
     axum::serve(listener, router(runner))
         .with_graceful_shutdown(async move { tasks.stopped().await })

@@ -32,17 +32,18 @@ use tracing::info;
 pub use config::{RUN_DIR_LENGTH_MAX, RunnerConfig, SEATS_READY, SpawnerProgram, instance_name};
 pub use runner::{Error, Runner};
 
-/// Runs until SIGTERM or SIGINT. Sandboxes stay as they are.
+/// Runs until SIGTERM or SIGINT, and tells `ready` once commands are accepted. Sandboxes stay as
+/// they are.
 ///
 /// # Errors
 /// When the host cannot be taken over, or the socket not be served.
-pub async fn run(config: RunnerConfig) -> Result<(), Error> {
+pub async fn run(config: RunnerConfig, ready: impl FnOnce()) -> Result<(), Error> {
     let (run_dir, group) = (config.run_dir.clone(), config.server_group);
     let listen = |source| Error::Listen { source };
     let mut terminate = signal(SignalKind::terminate()).map_err(listen)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(listen)?;
     let runner = Runner::start(config).await?;
-    let server = http::serve(runner.clone(), &run_dir, group);
+    let server = http::serve(runner.clone(), &run_dir, group, ready);
     // Dropping a wait for a signal loses nothing, and the server is dropped only to end.
     let served = tokio::select! {
         served = server => served,

@@ -51,7 +51,7 @@ fn runner(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(sebring_runner::run(config))?)
+    Ok(runtime.block_on(sebring_runner::run(config, || ()))?)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
