@@ -277,3 +277,33 @@ async fn a_long_request_keeps_its_sandbox_awake() {
     tokio::task::yield_now().await;
     assert_eq!(world.facts.touches(world.sandbox), before);
 }
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
+    let world = world().await;
+    let socket = world.upstream.socket.with_extension("idle");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let closed = world.tasks.spawn("patient toolbox", async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let mut served = 0;
+        while stream.read(&mut request).await.unwrap() > 0 {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+            served += 1;
+        }
+        served
+    });
+    world
+        .facts
+        .change(world.sandbox, |route| route.toolbox_socket = Some(socket));
+    for _ in 0..3 {
+        let answer = world.ask(Ask::get(&world.toolbox("/x")).with_key());
+        assert_eq!(answer.await.text(), "ok");
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(40)).await;
+    tokio::time::resume();
+    let served = tokio::time::timeout(SOON, closed).await.unwrap().unwrap();
+    assert_eq!(served, Some(3), "all on the one connection");
+}
