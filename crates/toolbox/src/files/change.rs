@@ -116,7 +116,10 @@ fn copy_tree(source: &Path, destination: &Path) -> Result<(), Error> {
             let path = error.path().unwrap_or(source).to_owned();
             Error::at(&path)(error.into())
         })?;
-        let below = entry.path().strip_prefix(source).unwrap_or_else(|_| Path::new(""));
+        let below = entry
+            .path()
+            .strip_prefix(source)
+            .unwrap_or_else(|_| Path::new(""));
         let target = destination.join(below);
         // Joining nothing would add a slash, which a file's name must not have.
         let target = if below.as_os_str().is_empty() {

@@ -58,7 +58,10 @@ fn matching(
                 limit: RESULTS_MAX,
             });
         }
-        let below = entry.path().strip_prefix(root).unwrap_or_else(|_| entry.path());
+        let below = entry
+            .path()
+            .strip_prefix(root)
+            .unwrap_or_else(|_| entry.path());
         let path = if below.as_os_str().is_empty() {
             asked.to_owned()
         } else {

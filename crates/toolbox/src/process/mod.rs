@@ -142,7 +142,10 @@ impl Processes {
     }
 
     /// Starts a process; must be called on the thread that collects.
-    #[expect(clippy::needless_pass_by_value, reason = "our copies of its descriptors must close")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "our copies of its descriptors must close"
+    )]
     pub(crate) fn start(self: &Arc<Self>, launch: Launch<'_>) -> Result<Child, Error> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Error::Stopping);

@@ -74,6 +74,13 @@ async fn serve(toolbox: Arc<Toolbox>, mut stream: UnixStream) {
 
 /// Runs the command. `None` when the client left before its end.
 async fn run(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Option<Exit>, String> {
+    let received = tokio::time::timeout(REQUEST_TIMEOUT, wire::receive(stream)).await;
+    let (request, [stdin, stdout, stderr]) = match received {
+        Ok(Ok(received)) => received,
+        Ok(Err(error)) => return Err(format!("unreadable request: {error}")),
+        Err(_) => return Err("no request".to_owned()),
+    };
+    // After reading, so that a refused client hears why instead of finding a closed socket.
     let peer = stream.peer_cred().map_err(|error| error.to_string())?;
     if peer.uid() != 0 && peer.uid() != toolbox.user.uid {
         return Err(format!(
@@ -81,12 +88,6 @@ async fn run(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Option<E
             peer.uid()
         ));
     }
-    let received = tokio::time::timeout(REQUEST_TIMEOUT, wire::receive(stream)).await;
-    let (request, [stdin, stdout, stderr]) = match received {
-        Ok(Ok(received)) => received,
-        Ok(Err(error)) => return Err(format!("unreadable request: {error}")),
-        Err(_) => return Err("no request".to_owned()),
-    };
     let user = passwd::user(request.user.as_deref().unwrap_or("root"));
     let user = user.map_err(|error| error.to_string())?;
     let env = environment(toolbox, &request, &user);
@@ -153,10 +154,17 @@ async fn follow(mut child: Child, stream: &mut UnixStream) -> Option<Exit> {
 }
 
 fn pass_on(child: &Child, number: u8) {
-    if let Some(signal) = Signal::from_named_raw(i32::from(number)) {
-        // The command leads a session, and so a process group, of its own.
-        let _gone = rustix::process::kill_process_group(child.pid, signal);
-    }
+    let Some(signal) = Signal::from_named_raw(i32::from(number)) else {
+        return;
+    };
+    // What a terminal sends goes to all in the foreground; the command leads a process group of
+    // its own and so stands for them. What somebody sent to `sudo` is for the command alone.
+    let _gone = match signal {
+        Signal::HUP | Signal::INT | Signal::QUIT => {
+            rustix::process::kill_process_group(child.pid, signal)
+        }
+        _ => rustix::process::kill_process(child.pid, signal),
+    };
 }
 
 fn argv(request: &Request, user: &User) -> Vec<String> {

@@ -36,7 +36,12 @@ impl Relay {
         rustix::termios::tcsetattr(&command, OptionalActions::Now, &before)?;
         let size = rustix::termios::tcgetwinsize(&stdin)?;
         rustix::termios::tcsetwinsize(&command, size)?;
-        Ok(Self { controller: Arc::new(controller), command: Some(command), before, output: None })
+        Ok(Self {
+            controller: Arc::new(controller),
+            command: Some(command),
+            before,
+            output: None,
+        })
     }
 
     pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
@@ -65,7 +70,9 @@ impl Relay {
 
     /// Passes on changes of the window's size until dropped.
     pub(super) async fn resize(&self) {
-        let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
+        let Ok(mut changed) = signal(SignalKind::window_change()) else {
+            return;
+        };
         while changed.recv().await.is_some() {
             if let Ok(size) = rustix::termios::tcgetwinsize(io::stdin()) {
                 let _unsized = rustix::termios::tcsetwinsize(&self.controller, size);

@@ -130,7 +130,9 @@ impl Toolbox {
             directory,
             cgroup,
         };
-        eventually("the socket exists", || toolbox.socket().exists());
+        eventually("it listens", || {
+            UnixStream::connect(toolbox.socket()).is_ok()
+        });
         toolbox
     }
 
