@@ -71,15 +71,15 @@ pub(crate) fn sweep(
 fn judge(id: SandboxId, records: &Records, cgroups: &Cgroups, pool: &Pool) -> Option<Survivor> {
     let running = records.running(id);
     let meta = records.meta(id);
-    if let Some(running) = &running {
-        if let Some(process) = find_alive(running) {
-            let running = Box::new(running.clone());
-            return Some(Survivor::Alive {
-                id,
-                running,
-                process,
-            });
-        }
+    if let Some(running) = &running
+        && let Some(process) = find_alive(running)
+    {
+        let running = Box::new(running.clone());
+        return Some(Survivor::Alive {
+            id,
+            running,
+            process,
+        });
     }
     let group = running
         .as_ref()

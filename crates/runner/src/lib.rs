@@ -22,6 +22,7 @@ mod seccomp;
 mod setup;
 pub mod snapshots;
 mod spawner;
+mod teardown;
 mod undo;
 
 use std::io;
@@ -31,6 +32,7 @@ use tracing::info;
 
 pub use config::{RUN_DIR_LENGTH_MAX, RunnerConfig, SEATS_READY, SpawnerProgram, instance_name};
 pub use runner::{Error, Runner};
+pub use teardown::teardown;
 
 /// Runs until SIGTERM or SIGINT, and tells `ready` once commands are accepted. Sandboxes stay as
 /// they are.

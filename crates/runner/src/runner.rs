@@ -134,7 +134,7 @@ impl Runner {
     /// newer was.
     pub async fn command(&self, id: SandboxId, command: Command) -> Observation {
         let generation = command.generation;
-        let mut seen = match self.submit(id, command) {
+        let mut seen = match self.submit(id, &command) {
             Ok(seen) => seen,
             Err(observation) => return *observation,
         };
@@ -248,7 +248,7 @@ impl Runner {
     fn submit(
         &self,
         id: SandboxId,
-        command: Command,
+        command: &Command,
     ) -> Result<watch::Receiver<Observation>, Box<Observation>> {
         let mut registry = self.shared.registry.lock();
         if registry
@@ -330,10 +330,10 @@ impl Registry {
         if self.tombstones.insert(id, generation).is_none() {
             self.tombstones_by_age.push_back(id);
         }
-        if self.tombstones_by_age.len() > TOMBSTONES_MAX {
-            if let Some(oldest) = self.tombstones_by_age.pop_front() {
-                self.tombstones.remove(&oldest);
-            }
+        if self.tombstones_by_age.len() > TOMBSTONES_MAX
+            && let Some(oldest) = self.tombstones_by_age.pop_front()
+        {
+            self.tombstones.remove(&oldest);
         }
     }
 }
@@ -389,7 +389,14 @@ fn prepare(config: RunnerConfig) -> Result<(Shared, Vec<adopt::Survivor>), Error
         config.seats_ready,
     )
     .map_err(failed("prepare the network"))?;
-    let spawner = Spawner::start(config.spawner).map_err(failed("start the spawner"))?;
+    let keep = vec![
+        pool.path().to_owned(),
+        scratch.clone(),
+        PathBuf::from("/proc"),
+        PathBuf::from("/dev"),
+        PathBuf::from("/sys/fs/cgroup"),
+    ];
+    let spawner = Spawner::start(config.spawner, keep).map_err(failed("start the spawner"))?;
     let processors = Processors::read().map_err(failed("read processors"))?;
     let mut unenforced = cgroups.unenforced();
     if !pool.enforces_limits() {

@@ -156,7 +156,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    fs::File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -46,8 +46,11 @@ pub fn delete_subvolume(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> 
 
 /// Number of the subvolume that the open directory belongs to; also the number of its quota group.
 pub fn subvolume_id(dir: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut args =
-        InoLookup { tree_id: 0, object_id: FIRST_FREE_OBJECT_ID, name: [0; 4080] };
+    let mut args = InoLookup {
+        tree_id: 0,
+        object_id: FIRST_FREE_OBJECT_ID,
+        name: [0; 4080],
+    };
     ioctl(dir, INO_LOOKUP, &mut args)?;
     Ok(args.tree_id)
 }
@@ -58,7 +61,11 @@ pub fn enable_quotas(filesystem: BorrowedFd<'_>, quotas: Quotas) -> io::Result<(
         Quotas::Full => 1,
         Quotas::Simple => 4,
     };
-    match ioctl(filesystem, QUOTA_CTL, &mut QuotaControl { command, status: 0 }) {
+    match ioctl(
+        filesystem,
+        QUOTA_CTL,
+        &mut QuotaControl { command, status: 0 },
+    ) {
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
         other => other,
     }
@@ -112,12 +119,20 @@ impl Usage {
     fn parse(mut buffer: &[u8], items: u32) -> Self {
         let mut usage = Self::default();
         for _ in 0..items {
-            let (Some(kind), Some(length)) = (u32_at(buffer, 24), u32_at(buffer, 28)) else { break };
-            let Ok(length) = usize::try_from(length) else { break };
-            let Some(item) = buffer.get(32..32 + length) else { break };
+            let (Some(kind), Some(length)) = (u32_at(buffer, 24), u32_at(buffer, 28)) else {
+                break;
+            };
+            let Ok(length) = usize::try_from(length) else {
+                break;
+            };
+            let Some(item) = buffer.get(32..32 + length) else {
+                break;
+            };
             if kind == QGROUP_INFO_KEY {
                 usage.referenced_bytes = u64_at(item, 8).unwrap_or(0);
-            } else if kind == QGROUP_LIMIT_KEY && u64_at(item, 0).unwrap_or(0) & LIMIT_MAX_REFERENCED != 0 {
+            } else if kind == QGROUP_LIMIT_KEY
+                && u64_at(item, 0).unwrap_or(0) & LIMIT_MAX_REFERENCED != 0
+            {
                 usage.limit_bytes = u64_at(item, 8);
             }
             buffer = buffer.get(32 + length..).unwrap_or(&[]);
@@ -140,7 +155,11 @@ fn ioctl<T>(fd: BorrowedFd<'_>, request: u32, args: &mut T) -> io::Result<()> {
     // kernel reads and writes within `args`, during the call only. The bare system call, because
     // the C libraries disagree on the type of the request.
     let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::c_ulong::from(request), args) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn copy_name(into: &mut [u8], name: &OsStr) -> io::Result<()> {
@@ -160,7 +179,10 @@ struct VolArgs {
 
 impl VolArgs {
     fn named(name: &OsStr) -> io::Result<Self> {
-        let mut args = Self { fd: 0, name: [0; 4088] };
+        let mut args = Self {
+            fd: 0,
+            name: [0; 4088],
+        };
         copy_name(&mut args.name, name)?;
         Ok(args)
     }
@@ -232,7 +254,10 @@ const READ_WRITE: u32 = 3;
 /// `_IOC` of the kernel for btrfs (magic 0x94): direction, size of the argument, number.
 const fn request<T>(direction: u32, number: u32) -> u32 {
     let size = size_of::<MaybeUninit<T>>();
-    assert!(size < 1 << 14, "the size field of an ioctl number has 14 bits");
+    assert!(
+        size < 1 << 14,
+        "the size field of an ioctl number has 14 bits"
+    );
     #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
     let size = size as u32;
     (direction << 30) | (size << 16) | (0x94 << 8) | number

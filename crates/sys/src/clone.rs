@@ -18,7 +18,9 @@ impl SingleThreaded {
         if threads == 1 {
             Ok(Self(()))
         } else {
-            Err(io::Error::other(format!("{threads} threads where one is needed")))
+            Err(io::Error::other(format!(
+                "{threads} threads where one is needed"
+            )))
         }
     }
 }
@@ -29,8 +31,12 @@ pub struct Namespaces(u64);
 
 impl Namespaces {
     /// Mounts, processes, System V IPC and host name.
-    pub const SANDBOX: Self =
-        Self(flag(libc::CLONE_NEWNS) | flag(libc::CLONE_NEWPID) | flag(libc::CLONE_NEWIPC) | flag(libc::CLONE_NEWUTS));
+    pub const SANDBOX: Self = Self(
+        flag(libc::CLONE_NEWNS)
+            | flag(libc::CLONE_NEWPID)
+            | flag(libc::CLONE_NEWIPC)
+            | flag(libc::CLONE_NEWUTS),
+    );
     /// Users only: a child that exists so that its user namespace can be opened.
     pub const USER: Self = Self(flag(libc::CLONE_NEWUSER));
     pub const NONE: Self = Self(0);
@@ -56,10 +62,7 @@ pub fn fork_into(
 }
 
 /// As [`fork_into`], for callers inside this crate whose child makes only async-signal-safe calls.
-pub(crate) fn raw_fork(
-    namespaces: Namespaces,
-    cgroup: Option<BorrowedFd<'_>>,
-) -> io::Result<Side> {
+pub(crate) fn raw_fork(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     let mut pidfd: libc::c_int = -1;
     let mut args = CloneArgs {
         flags: namespaces.0 | flag(libc::CLONE_PIDFD),
@@ -74,8 +77,13 @@ pub(crate) fn raw_fork(
     // SAFETY: no CLONE_VM and no stack: the child continues on a copy of this stack, as after
     // fork. `args` is a valid clone_args of the size given and `pidfd` outlives the call. Callers
     // are single-threaded or keep the child to async-signal-safe calls.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<CloneArgs>()) };
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            std::ptr::from_mut(&mut args),
+            size_of::<CloneArgs>(),
+        )
+    };
     match answer {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Side::Child),

@@ -36,7 +36,16 @@ pub fn arrange(fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     }
     // SAFETY: only sets a flag on descriptors of this process.
     let answer = unsafe {
-        libc::syscall(libc::SYS_close_range, count, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        libc::syscall(
+            libc::SYS_close_range,
+            count,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -42,24 +42,44 @@ pub fn attach(backing: &File) -> io::Result<(PathBuf, File)> {
 pub fn grow(device: &File) -> io::Result<()> {
     // SAFETY: takes no argument.
     let answer = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn configure(device: &File, backing: &File, flags: u32) -> io::Result<()> {
     let config = LoopConfig {
         fd: backing.as_raw_fd().unsigned_abs(),
         block_size: 4096,
-        info: LoopInfo { flags, ..LoopInfo::default() },
+        info: LoopInfo {
+            flags,
+            ..LoopInfo::default()
+        },
         reserved: [0; 8],
     };
     // SAFETY: `config` is a valid loop_config, read by the kernel during the call only.
-    let answer =
-        unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, std::ptr::from_ref(&config)) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let answer = unsafe {
+        libc::ioctl(
+            device.as_raw_fd(),
+            LOOP_CONFIGURE,
+            std::ptr::from_ref(&config),
+        )
+    };
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open(path)
 }
 
 #[repr(C)]

@@ -52,14 +52,22 @@ pub fn map_ids(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Res
 
 /// Adds `attributes` to a mount.
 pub fn set(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
-    set_attributes(mount, &MountAttr { attr_set: attributes.0, ..MountAttr::default() })
+    set_attributes(
+        mount,
+        &MountAttr {
+            attr_set: attributes.0,
+            ..MountAttr::default()
+        },
+    )
 }
 
 /// A read-only, detached copy of one file or tree from which programs can run even if its
 /// original mount forbids that.
 pub fn copy_executable(path: &Path) -> io::Result<OwnedFd> {
     let mount = copy(path)?;
-    let attributes = Attributes::READ_ONLY.and(Attributes::NO_SUID).and(Attributes::NO_DEV);
+    let attributes = Attributes::READ_ONLY
+        .and(Attributes::NO_SUID)
+        .and(Attributes::NO_DEV);
     set_attributes(
         mount.as_fd(),
         &MountAttr {
@@ -84,7 +92,11 @@ fn set_attributes(mount: BorrowedFd<'_>, attr: &MountAttr) -> io::Result<()> {
             size_of::<MountAttr>(),
         )
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// `mount_attr` of the kernel's ABI.

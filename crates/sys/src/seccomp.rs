@@ -18,7 +18,10 @@ pub struct Instruction {
 pub fn install(program: &[Instruction]) -> io::Result<()> {
     let length =
         u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let header = Program { length, instructions: program.as_ptr() };
+    let header = Program {
+        length,
+        instructions: program.as_ptr(),
+    };
     // SAFETY: `header` names `length` valid instructions with the kernel's layout; the kernel
     // checks and copies them during the call.
     let answer = unsafe {
@@ -29,7 +32,11 @@ pub fn install(program: &[Instruction]) -> io::Result<()> {
             std::ptr::from_ref(&header),
         )
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[repr(C)]

@@ -11,7 +11,11 @@ pub fn reap_children_automatically() -> io::Result<()> {
     action.sa_flags = libc::SA_NOCLDWAIT;
     // SAFETY: `action` is valid and the old action is not wanted.
     let answer = unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Default action for every signal and an empty mask, as a new program expects.
@@ -31,5 +35,9 @@ pub fn reset_for_exec() -> io::Result<()> {
     // SAFETY: `none` is an initialized set and the old mask is not wanted.
     let answer =
         unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

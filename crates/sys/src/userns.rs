@@ -31,7 +31,11 @@ fn map_and_open(pid: i32, base: u32, count: u32) -> io::Result<OwnedFd> {
     fs::write(format!("/proc/{pid}/uid_map"), &map)?;
     fs::write(format!("/proc/{pid}/gid_map"), &map)?;
     let path = format!("/proc/{pid}/ns/user");
-    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// A descriptor of process `pid`, for waiting and signalling without racing its number.

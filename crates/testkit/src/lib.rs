@@ -7,4 +7,3 @@
 pub mod fault;
 pub mod leaks;
 pub mod rootfs;
-pub mod stand_in;

@@ -22,6 +22,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sebring_core::id::SandboxId;
 use sebring_sys::btrfs::{self, Quotas, Usage};
@@ -30,6 +31,8 @@ use tracing::{info, warn};
 /// Room that the pool may take by default when the caller has no opinion: sparse, so it costs
 /// what is stored. Must leave the host's own disk something.
 const HOST_SHARE_PERCENT: u64 = 80;
+/// How long unmounting may find the pool in use.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// btrfs refuses to be made much smaller.
 const POOL_BYTES_MIN: u64 = 256 << 20;
 
@@ -96,13 +99,22 @@ impl Pool {
             ..
         } = self;
         drop((sandboxes, trash));
-        rustix::mount::unmount(&root, rustix::mount::UnmountFlags::empty()).map_err(|errno| {
-            Error::Io {
-                what: "unmount",
-                path: root,
-                source: errno.into(),
+        let deadline = Instant::now() + CLOSE_WAIT;
+        loop {
+            match rustix::mount::unmount(&root, rustix::mount::UnmountFlags::empty()) {
+                Ok(()) => return Ok(()),
+                // A process that is just being started holds copies of our descriptors.
+                Err(rustix::io::Errno::BUSY) if Instant::now() < deadline => crate::exec::pause(),
+                Err(errno) => {
+                    let source = errno.into();
+                    return Err(Error::Io {
+                        what: "unmount",
+                        path: root,
+                        source,
+                    });
+                }
             }
-        })
+        }
     }
 
     #[must_use]
@@ -182,10 +194,10 @@ impl Pool {
             }
         };
         for entry in entries.flatten() {
-            if let Err(error) = btrfs::delete_subvolume(self.trash.as_fd(), &entry.file_name()) {
-                if error.kind() != io::ErrorKind::NotFound {
-                    warn!(error = %error, disk = ?entry.file_name(), "cannot delete a discarded disk");
-                }
+            if let Err(error) = btrfs::delete_subvolume(self.trash.as_fd(), &entry.file_name())
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                warn!(error = %error, disk = ?entry.file_name(), "cannot delete a discarded disk");
             }
         }
     }
@@ -243,7 +255,7 @@ fn enable_quotas(filesystem: &File) -> Option<Quotas> {
                 return Some(quotas);
             }
             Err(error) => {
-                info!(?quotas, error = %error, "this kind of disk limit is not available")
+                info!(?quotas, error = %error, "this kind of disk limit is not available");
             }
         }
     }

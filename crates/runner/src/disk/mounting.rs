@@ -29,7 +29,7 @@ pub(super) fn is_mounted(path: &Path) -> Result<bool, Error> {
                 source,
             })
     };
-    Ok(device(path)? != device(path.parent().unwrap_or(Path::new("/")))?)
+    Ok(device(path)? != device(path.parent().unwrap_or_else(|| Path::new("/")))?)
 }
 
 /// Mounts the filesystem in `image` at `target`, making and growing the file as needed.

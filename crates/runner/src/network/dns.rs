@@ -42,7 +42,7 @@ pub(super) async fn serve(gateway: Ipv4Addr, tasks: &Tasks) -> io::Result<()> {
     );
     let connections = tasks.clone();
     tasks.spawn("dns connections", async move {
-        relay_connections(tcp, connections).await
+        relay_connections(tcp, connections).await;
     });
     Ok(())
 }

@@ -120,15 +120,14 @@ impl Network {
 
     /// The sandbox in `slot` has ended; its namespace may still be on its way out.
     pub(crate) fn give_back(&self, slot: Slot, policy: &NetworkSpec) {
-        if !matches!(policy, NetworkSpec::Open) {
-            if let Err(error) = self
+        if !matches!(policy, NetworkSpec::Open)
+            && let Err(error) = self
                 .firewall
                 .apply(self.plan.address(slot), &NetworkSpec::Open)
-            {
-                // The seat stays out of use: its next owner must not inherit rules.
-                warn!(error = %error, slot = slot.0, "cannot remove firewall rules of a seat");
-                return;
-            }
+        {
+            // The seat stays out of use: its next owner must not inherit rules.
+            warn!(error = %error, slot = slot.0, "cannot remove firewall rules of a seat");
+            return;
         }
         self.seats.give_back(slot);
     }

@@ -60,7 +60,7 @@ impl Netlink {
     /// Adds `address/32` to the loopback interface. Present is fine.
     pub(super) fn add_loopback_address(&mut self, address: Ipv4Addr) -> io::Result<()> {
         self.push(NEW_ADDRESS, CREATE, |body| {
-            address_body(body, LOOPBACK, address)
+            address_body(body, LOOPBACK, address);
         });
         ignore(self.send(), io::ErrorKind::AlreadyExists)
     }
@@ -68,7 +68,7 @@ impl Netlink {
     /// Absent is fine.
     pub(super) fn remove_loopback_address(&mut self, address: Ipv4Addr) -> io::Result<()> {
         self.push(DELETE_ADDRESS, 0, |body| {
-            address_body(body, LOOPBACK, address)
+            address_body(body, LOOPBACK, address);
         });
         ignore(self.send(), io::ErrorKind::AddrNotAvailable)
     }
@@ -105,7 +105,7 @@ impl Netlink {
 
     pub(super) fn add_address(&mut self, index: u32, address: Ipv4Addr) {
         self.push(NEW_ADDRESS, CREATE, |body| {
-            address_body(body, index, address)
+            address_body(body, index, address);
         });
     }
 

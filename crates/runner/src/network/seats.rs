@@ -132,7 +132,7 @@ impl Seats {
             match disconnect(&self.plan, *slot) {
                 Ok(()) => self.give_back(*slot),
                 Err(error) => {
-                    warn!(error = %error, slot = slot.0, "cannot remove an old interface")
+                    warn!(error = %error, slot = slot.0, "cannot remove an old interface");
                 }
             }
         }
@@ -290,10 +290,10 @@ fn leftover_interfaces(plan: &Plan, occupied: &BTreeSet<Slot>) -> io::Result<BTr
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/sys/class/net")? {
         let name = entry?.file_name();
-        if let Some(slot) = name.to_str().and_then(|name| plan.slot_of(name)) {
-            if !occupied.contains(&slot) {
-                found.insert(slot);
-            }
+        if let Some(slot) = name.to_str().and_then(|name| plan.slot_of(name))
+            && !occupied.contains(&slot)
+        {
+            found.insert(slot);
         }
     }
     Ok(found)

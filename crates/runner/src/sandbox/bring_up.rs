@@ -17,6 +17,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -199,6 +200,7 @@ fn isolate(
         .create(true)
         .write(true)
         .truncate(true)
+        .mode(0o600)
         .open(shared.pool.disk_path(id).join(LOG_NAME))?;
     rustix::fs::fcntl_setfl(&log, rustix::fs::OFlags::APPEND)?;
     let request = spawn_request(shared, id, spec, snapshot, seat, group);

@@ -10,6 +10,7 @@ use sebring_core::id::SandboxId;
 use tracing::warn;
 
 use crate::cgroups::Group;
+use crate::exec::pause;
 use crate::fault;
 use crate::network::Slot;
 use crate::runner::Shared;
@@ -17,8 +18,6 @@ use sebring_api::runner::NetworkSpec;
 
 /// A killed process ends as soon as the kernel runs it; a busy disk can hold it up.
 const END_WAIT: Duration = Duration::from_secs(10);
-/// Between two looks at a group that is not empty yet.
-const LOOK_WAIT: Duration = Duration::from_millis(2);
 
 /// Gives back everything that a sandbox whose processes have ended still occupies, but its disk.
 pub(crate) fn release(
@@ -103,14 +102,4 @@ fn retried(what: &'static str, mut work: impl FnMut() -> io::Result<()>) {
             Err(error) => warn!(error = %error, what, "failed; left to the next start"),
         }
     }
-}
-
-/// Waits for nothing in particular: control groups of v1 cannot be polled.
-fn pause() {
-    let wait = rustix::thread::Timespec {
-        tv_sec: 0,
-        tv_nsec: i64::from(LOOK_WAIT.subsec_nanos()),
-    };
-    // Waking early only means looking sooner.
-    let _ = rustix::thread::nanosleep(&wait);
 }

@@ -215,7 +215,7 @@ mod interpreter {
                 ARCHITECTURE_OFFSET => self.architecture,
                 _ => {
                     let argument = self.arguments[(offset as usize - 16) / 8];
-                    (argument & u64::from(u32::MAX)) as u32
+                    u32::try_from(argument & u64::from(u32::MAX)).unwrap()
                 }
             }
         }
@@ -263,7 +263,7 @@ mod interpreter {
         match value {
             ALLOW => Verdict::Allow,
             KILL_PROCESS => Verdict::Kill,
-            refused => Verdict::Errno((refused & 0xffff) as u16),
+            refused => Verdict::Errno(u16::try_from(refused & 0xffff).unwrap()),
         }
     }
 }

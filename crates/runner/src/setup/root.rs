@@ -78,8 +78,8 @@ fn mount_overlay(lower: &[PathBuf], disk: &Path, target: &Path) -> io::Result<()
     for layer in lower {
         fsconfig_set_string(&overlay, "lowerdir+", layer)?;
     }
-    fsconfig_set_string(&overlay, "upperdir", &disk.join("upper"))?;
-    fsconfig_set_string(&overlay, "workdir", &disk.join("work"))?;
+    fsconfig_set_string(&overlay, "upperdir", disk.join("upper"))?;
+    fsconfig_set_string(&overlay, "workdir", disk.join("work"))?;
     fsconfig_create(&overlay)?;
     // Images may hold device nodes; sandbox root must not be able to open one.
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;

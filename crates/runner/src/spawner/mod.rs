@@ -19,6 +19,7 @@ pub(crate) mod wire;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use rustix::event::{PollFd, PollFlags};
 use tracing::warn;
 
 use crate::config::SpawnerProgram;
-use wire::{Answer, Request};
+use wire::{Answer, Introduction, Request};
 
 /// How long a child may take from clone to exec. Generous: a host with a full disk queue is slow,
 /// and a hung mount must still end in an error.
@@ -37,6 +38,7 @@ const SETUP_WAIT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Spawner {
     program: SpawnerProgram,
+    introduction: Introduction,
     process: Mutex<Option<Process>>,
 }
 
@@ -67,11 +69,14 @@ pub(crate) struct Newborn {
 }
 
 impl Spawner {
-    pub(crate) fn start(program: SpawnerProgram) -> io::Result<Self> {
-        let process = Process::start(&program)?;
+    /// `keep` are the host paths whose mounts sandboxes are made from.
+    pub(crate) fn start(program: SpawnerProgram, keep: Vec<PathBuf>) -> io::Result<Self> {
+        let introduction = Introduction { keep };
+        let process = Mutex::new(Some(Process::start(&program, &introduction)?));
         Ok(Self {
             program,
-            process: Mutex::new(Some(process)),
+            introduction,
+            process,
         })
     }
 
@@ -88,7 +93,7 @@ impl Spawner {
                 other => return other,
             }
         }
-        let process = slot.insert(Process::start(&self.program)?);
+        let process = slot.insert(Process::start(&self.program, &self.introduction)?);
         process.ask(request, fds)
     }
 
@@ -102,7 +107,7 @@ impl Spawner {
 }
 
 impl Process {
-    fn start(program: &SpawnerProgram) -> io::Result<Self> {
+    fn start(program: &SpawnerProgram, introduction: &Introduction) -> io::Result<Self> {
         use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
         let (ours, theirs) = socketpair(
             AddressFamily::UNIX,
@@ -110,16 +115,13 @@ impl Process {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "our own binary, not a program of the host"
-        )]
         let child = std::process::Command::new(&program.program)
             .args(&program.arguments)
             .env_clear()
             .stdin(Stdio::from(theirs))
             .process_group(0)
             .spawn()?;
+        wire::send(ours.as_fd(), introduction, &[])?;
         rustix::net::sockopt::set_socket_timeout(
             &ours,
             rustix::net::sockopt::Timeout::Recv,

@@ -2,13 +2,16 @@
 //!
 //! Must not: start a thread, keep a descriptor of a sandbox, or outlive the runner.
 
+use std::fs;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use sebring_sys::clone::{self, Namespaces, Side, SingleThreaded};
 use sebring_sys::exec::leave;
 
-use super::wire::{self, Answer, Request};
+use super::wire::{self, Answer, Introduction, Request};
 use crate::setup;
 
 /// Serves the runner on `socket` until it closes. Must run before anything starts a thread.
@@ -18,9 +21,10 @@ pub(crate) fn serve(socket: &OwnedFd) -> io::Result<()> {
     // Children copy this view of mounts: detached from the host's propagation here once, no
     // child has to announce its mounts to the host's peers.
     clone::unshare_mounts(&proof)?;
-    let flags = rustix::mount::MountPropagationFlags::DOWNSTREAM
-        | rustix::mount::MountPropagationFlags::REC;
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags)?;
+    let (introduction, _) = wire::receive::<Introduction>(socket.as_fd())?;
+    drop_mounts_except(&introduction.keep)?;
     loop {
         let (request, fds) = match wire::receive::<Request>(socket.as_fd()) {
             Ok(received) => received,
@@ -30,6 +34,24 @@ pub(crate) fn serve(socket: &OwnedFd) -> io::Result<()> {
         };
         answer(&proof, socket.as_fd(), &request, fds)?;
     }
+}
+
+/// A view of a mount keeps its file system busy for everyone, and every child copies them all.
+fn drop_mounts_except(keep: &[PathBuf]) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let targets: Vec<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .collect();
+    for target in targets.into_iter().rev() {
+        let needed =
+            |path: &PathBuf| path.starts_with(target) || Path::new(target).starts_with(path);
+        if !keep.iter().any(needed) {
+            // Gone already with its parent, or not to be had: then it stays in view.
+            rustix::mount::unmount(target, UnmountFlags::DETACH).ok();
+        }
+    }
+    Ok(())
 }
 
 fn answer(

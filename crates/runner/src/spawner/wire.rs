@@ -18,6 +18,13 @@ use serde::{Deserialize, Serialize};
 const PACKET_BYTES_MAX: usize = 128 << 10;
 const DESCRIPTORS_MAX: usize = 8;
 
+/// The first packet: what the spawner shall not lose sight of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Introduction {
+    /// Host paths whose mounts children need; all others are dropped from the spawner's view.
+    pub(crate) keep: Vec<PathBuf>,
+}
+
 /// Everything about a new sandbox that its child needs besides descriptors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {

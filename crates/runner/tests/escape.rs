@@ -1,0 +1,260 @@
+//! Ways out of a sandbox, tried from inside by its root. All must fail.
+//!
+//! Raw system calls go through perl, the smallest thing in the test image that can make them.
+
+mod common;
+
+use common::{Fixture, Sandbox, spec};
+
+impl Sandbox {
+    /// Runs a shell command that must fail.
+    fn must_fail(&self, command: &str) {
+        let (code, said) = self.sh(command);
+        assert_ne!(code, 0, "{command} succeeded: {said}");
+    }
+
+    /// Makes a system call with numbers as arguments; it must fail with one of `errnos`.
+    fn call_must_fail(&self, what: &str, call: i64, arguments: &str, errnos: &[i32]) {
+        let arguments = arguments.trim_start_matches(", ");
+        // Through variables, since perl may write to what it passes.
+        let script = format!(
+            "@a = ({arguments}); $r = syscall({call}, @a); print $r < 0 ? $! + 0 : \"success\""
+        );
+        let said = self.must(&format!("perl -e '{script}'"));
+        let errno = said.trim().parse::<i32>();
+        assert!(
+            errno.is_ok_and(|errno| errnos.contains(&errno)),
+            "{what}: {said}"
+        );
+    }
+}
+
+const EPERM: i32 = 1;
+const ENOSPC: i32 = 28;
+const ENOSYS: i32 = 38;
+const EAFNOSUPPORT: i32 = 97;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn system_calls_that_lead_out_are_refused() {
+    let fixture = Fixture::start().await;
+    let sandbox = fixture.up(spec()).await;
+    let one = &[EPERM][..];
+    for (what, call, arguments, errnos) in [
+        (
+            "mount",
+            libc::SYS_mount,
+            r#", "none", "/mnt", "tmpfs", 0, 0"#,
+            one,
+        ),
+        ("umount", libc::SYS_umount2, r#", "/proc/keys", 2"#, one),
+        ("pivot_root", libc::SYS_pivot_root, r#", ".", ".""#, one),
+        ("fsopen", libc::SYS_fsopen, r#", "tmpfs", 0"#, one),
+        ("open_tree", libc::SYS_open_tree, r#", -100, "/", 1"#, one),
+        (
+            "mount_setattr",
+            libc::SYS_mount_setattr,
+            r#", -100, "/proc/sys", 0, 0, 0"#,
+            one,
+        ),
+        (
+            "unshare a user namespace",
+            libc::SYS_unshare,
+            ", 0x10000000",
+            one,
+        ),
+        (
+            "unshare a mount namespace",
+            libc::SYS_unshare,
+            ", 0x20000",
+            one,
+        ),
+        ("setns", libc::SYS_setns, ", 0, 0", one),
+        (
+            "clone a user namespace",
+            libc::SYS_clone,
+            ", 0x10000011, 0, 0, 0, 0",
+            one,
+        ),
+        (
+            "clone a network namespace",
+            libc::SYS_clone,
+            ", 0x40000011, 0, 0, 0, 0",
+            one,
+        ),
+        ("keyctl", libc::SYS_keyctl, ", 0, -3, 0", one),
+        (
+            "add_key",
+            libc::SYS_add_key,
+            r#", "user", "a", "b", 1, -3"#,
+            one,
+        ),
+        ("bpf", libc::SYS_bpf, ", 0, 0, 0", one),
+        ("userfaultfd", libc::SYS_userfaultfd, ", 0", one),
+        ("io_uring", libc::SYS_io_uring_setup, ", 1, 0", one),
+        (
+            "perf_event_open",
+            libc::SYS_perf_event_open,
+            ", 0, 0, -1, -1, 0",
+            one,
+        ),
+        (
+            "open_by_handle_at",
+            libc::SYS_open_by_handle_at,
+            ", 0, 0, 0",
+            one,
+        ),
+        ("init_module", libc::SYS_init_module, ", 0, 0, 0", one),
+        ("kexec_load", libc::SYS_kexec_load, ", 0, 0, 0, 0", one),
+        ("reboot", libc::SYS_reboot, ", 0, 0, 0, 0", one),
+        ("syslog", libc::SYS_syslog, ", 3, 0, 0", one),
+        ("settimeofday", libc::SYS_settimeofday, ", 0, 0", one),
+        ("quotactl", libc::SYS_quotactl, ", 0, 0, 0, 0", one),
+        ("fanotify", libc::SYS_fanotify_init, ", 0, 0", one),
+        ("personality", libc::SYS_personality, ", 0x0400000", one),
+        ("a vsock", libc::SYS_socket, ", 40, 1, 0", &[EAFNOSUPPORT]),
+        (
+            "a packet socket",
+            libc::SYS_socket,
+            ", 17, 3, 0",
+            &[EAFNOSUPPORT],
+        ),
+        (
+            "a netfilter socket",
+            libc::SYS_socket,
+            ", 16, 3, 12",
+            &[EAFNOSUPPORT],
+        ),
+        ("a raw socket", libc::SYS_socket, ", 2, 3, 1", one),
+        ("a call of tomorrow", 999, ", 0", &[ENOSYS]),
+    ] {
+        sandbox.call_must_fail(what, call, arguments, errnos);
+    }
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clone3_makes_processes_but_no_namespaces() {
+    let fixture = Fixture::start().await;
+    let sandbox = fixture.up(spec()).await;
+    for (what, flag, errnos) in [
+        ("user", 0x1000_0000_u64, &[ENOSPC, EPERM][..]),
+        ("user and mount", 0x1002_0000, &[ENOSPC, EPERM]),
+        ("mount", 0x2_0000, &[EPERM]),
+        ("network", 0x4000_0000, &[EPERM]),
+        ("time", 0x80, &[EPERM]),
+    ] {
+        let script = format!(
+            "$a = pack(\"Q11\", {flag}, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0); \
+             $r = syscall({}, $a, 88); exit 0 if $r == 0 && $$ != 1; print $r < 0 ? $! + 0 : \"made\"",
+            libc::SYS_clone3
+        );
+        let said = sandbox.must(&format!("perl -e '{script}'"));
+        assert!(
+            said.trim()
+                .parse()
+                .is_ok_and(|errno| errnos.contains(&errno)),
+            "{what}: {said}"
+        );
+    }
+    sandbox.must_fail("echo 100 > /proc/sys/user/max_user_namespaces");
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_host_and_its_kernel_are_out_of_reach() {
+    let fixture = Fixture::start().await;
+    let sandbox = fixture.up(spec()).await;
+    for command in [
+        "mknod /tmp/disk b 254 0",
+        "mknod /dev/mem2 c 1 1",
+        "cat /dev/vda",
+        "cat /proc/kcore | head -c1 | grep .",
+        "cat /proc/kmsg | head -c1 | grep .",
+        "grep . /proc/keys",
+        "echo 1 > /proc/sys/kernel/core_pattern",
+        "echo b > /proc/sysrq-trigger",
+        "echo 1 > /proc/sys/net/ipv4/ip_forward",
+        "echo 1 > /proc/sys/vm/drop_caches",
+        "echo -1000 > /proc/1/oom_score_adj",
+        "echo x > /sys/kernel/uevent_helper",
+        "echo x > /sys/fs/cgroup/../uevent_helper",
+        "mkdir /sys/fs/cgroup/../x",
+        "ls /sys/firmware | grep .",
+        "echo x > /.sebring/toolbox",
+        "rm /.sebring/toolbox",
+        "echo x > /.sebring/x",
+        "echo x > /proc/1/exe",
+        "cat /proc/1/root/../../var/lib/sebring",
+        "hostname other",
+        "date -s 2020-01-01",
+        "nice -n -5 true 2>&1 | grep -v . ",
+        "chroot /proc/1/cwd/.. ls /var/tmp/sebring-test-*",
+        "swapoff -a && false",
+    ] {
+        sandbox.must_fail(command);
+    }
+    // The log is open in PID 1 but is the host's file.
+    sandbox.must_fail("cat /proc/1/fd/1");
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_sees_and_signals_only_its_own_processes_and_groups() {
+    let fixture = Fixture::start().await;
+    let (one, other) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    let other_pid = common::eventually("the other's process shows on the host", || {
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .find_map(|entry| {
+                let groups = std::fs::read_to_string(entry.path().join("cgroup")).ok()?;
+                groups
+                    .contains(&other.id.to_string())
+                    .then(|| entry.file_name())
+            })
+    })
+    .await;
+    let pid = other_pid.to_str().unwrap();
+    one.must_fail(&format!("kill -0 {pid}"));
+    one.call_must_fail(
+        "ptrace",
+        libc::SYS_ptrace,
+        &format!(", 16, {pid}, 0, 0"),
+        &[EPERM, libc::ESRCH],
+    );
+    let seen = one.must("ls /proc | grep -c '^[0-9]'");
+    assert!(seen.trim().parse::<u32>().unwrap() < 8, "{seen}");
+
+    // Its own group is the root of what it sees, with nothing above.
+    assert!(
+        one.must("cat /proc/self/cgroup")
+            .lines()
+            .all(|line| line.ends_with(":/"))
+    );
+    one.must("mkdir /sys/fs/cgroup/mine && echo $$ > /sys/fs/cgroup/mine/cgroup.procs");
+    one.must_fail("echo 1 > /sys/fs/cgroup/cgroup.freeze");
+    one.must_fail("echo max > /sys/fs/cgroup/memory.max");
+    let same_ids = |sandbox: &Sandbox| sandbox.must("cat /proc/self/uid_map");
+    assert_ne!(same_ids(&one), same_ids(&other));
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sandbox_root_has_few_capabilities_and_no_way_to_more() {
+    let fixture = Fixture::start().await;
+    let sandbox = fixture.up(spec()).await;
+    let status = sandbox.must("cat /proc/self/status");
+    for (name, value) in [
+        ("CapEff", "00000000800405fb"),
+        ("CapBnd", "00000000800405fb"),
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+    ] {
+        let line = format!("{name}:\t{value}");
+        assert!(status.contains(&line), "{line} not in {status}");
+    }
+    let open = sandbox.must("ls -l /proc/self/fd | grep -c pool.img; true");
+    assert_eq!(open.trim(), "0");
+    assert_eq!(sandbox.must("ulimit -c").trim(), "0");
+    fixture.close().await;
+}

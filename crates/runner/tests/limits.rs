@@ -1,0 +1,100 @@
+//! Bombs inside a sandbox hurt nobody but itself.
+
+mod common;
+
+use common::{Fixture, running, socket_of, spec, stopped};
+use sebring_api::runner::StopMode;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memory_bomb_is_killed_and_the_neighbour_lives() {
+    let fixture = Fixture::start().await;
+    let (bomb, neighbour) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    let (code, said) = bomb.sh(r#"perl -e '$x = "x" x (256 << 20); push @all, "$x$_" for 1..40'"#);
+    assert_eq!(code, 137, "{said}");
+    bomb.must("true");
+    neighbour.must("true");
+    assert_eq!(
+        bomb.must("grep MemTotal /proc/meminfo")
+            .split_whitespace()
+            .nth(1),
+        Some("1048576")
+    );
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_bomb_stops_at_the_limit_and_the_sandbox_can_be_deleted() {
+    let fixture = Fixture::start().await;
+    let (bomb, neighbour) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    common::send(
+        &bomb.socket,
+        r#"perl -e 'while (1) { $p = fork; last unless defined $p; if ($p == 0) { sleep 600; exit } } sleep 600'"#,
+    );
+    let group = format!("/{}", bomb.id);
+    let count = || {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let inside = all.filter(|entry| {
+            let groups = std::fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+            groups.contains(&group)
+        });
+        inside.count()
+    };
+    common::eventually("the bomb fills its limit", || {
+        (count() > 3500).then_some(())
+    })
+    .await;
+    assert!(count() <= 4096);
+    neighbour.must("for i in 1 2 3 4 5; do /bin/true; done");
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_the_sandboxes_own_and_can_be_emptied_also_after_a_restart() {
+    let fixture = Fixture::start().await;
+    let (full, neighbour) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    let (code, said) = full.sh("dd if=/dev/zero of=/big bs=1M count=1200; sync");
+    assert_eq!(code, 0, "sync is the last command: {said}");
+    assert!(
+        said.contains("Disk quota exceeded") || said.contains("No space left"),
+        "{said}"
+    );
+    let written: u64 = full.must("stat -c %s /big").trim().parse().unwrap();
+    assert!(written <= 1 << 30, "{written}");
+    neighbour.must("dd if=/dev/zero of=/ok bs=1M count=50 2>/dev/null && sync");
+
+    fixture
+        .runner
+        .command(full.id, stopped(2, spec(), StopMode::Force))
+        .await;
+    let seen = fixture.runner.command(full.id, running(3, spec())).await;
+    let socket = socket_of(&seen);
+    assert_eq!(common::sh(&socket, "rm /big && sync").0, 0);
+    assert_eq!(
+        common::sh(&socket, "dd if=/dev/zero of=/again bs=1M count=100 && sync").0,
+        0
+    );
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sandboxes_get_the_processor_time_they_were_given() {
+    let fixture = Fixture::start().await;
+    let sandbox = fixture.up(spec()).await;
+    assert_eq!(sandbox.must("grep -c ^processor /proc/cpuinfo").trim(), "1");
+    assert_eq!(
+        sandbox.must("cat /sys/devices/system/cpu/online").trim(),
+        "0"
+    );
+    // Four busy loops for a second of wall time may use little more than one processor second.
+    let script = "for i in 1 2 3 4; do timeout 1 sh -c 'while :; do :; done' & done; wait; times";
+    let times = sandbox.must(script);
+    let children = times.lines().last().unwrap();
+    let user = children.split_whitespace().next().unwrap();
+    let seconds: f64 = user
+        .trim_start_matches("0m")
+        .trim_end_matches('s')
+        .parse()
+        .unwrap();
+    assert!(seconds < 1.6, "{times}");
+    fixture.close().await;
+}
