@@ -329,3 +329,78 @@ fn other_languages_are_refused_by_name() {
     assert_eq!(reply.status, 400);
     assert!(reply.json()["message"].as_str().unwrap().contains("cobol"));
 }
+
+const CHARTS: &str = r#"
+import matplotlib.pyplot as plt
+import datetime
+print("before", end="")
+plt.plot([1, 2, 3], [1, 4, float("nan")], label="squares"); plt.title("T"); plt.xlabel("X"); plt.grid(); plt.show()
+plt.bar(["a", "b"], [1.5, 2]); plt.show()
+plt.scatter([1, 2], [3, 4]); plt.yscale("log"); plt.show()
+plt.pie([1, 3], labels=["q", "r"]); plt.show()
+plt.boxplot([[1, 2, 3, 4, 50]]); plt.show()
+plt.plot([datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)], [1, 2]); plt.show()
+fig, axes = plt.subplots(1, 2); axes[0].plot([1, 2]); axes[1].bar([1], [2]); fig.suptitle("S"); plt.show()
+print("after")
+raise ValueError("in the end")
+"#;
+
+#[test]
+fn charts_that_python_shows_come_back_as_data() {
+    let toolbox = Toolbox::start_with(Settings {
+        user: "root",
+        cgroup: true,
+    });
+    if toolbox.execute("python3 -c 'import matplotlib, numpy'").0 != 0 {
+        eprintln!("skipped: matplotlib is not installed here");
+        return;
+    }
+    let request = json!({"code": CHARTS, "language": "python", "timeout": 120});
+    let body = toolbox.post("/process/code-run", &request).json();
+    let result = body["result"].as_str().unwrap();
+    assert!(result.starts_with("beforeafter\nTraceback"), "{result}");
+    assert!(
+        result.contains("File \"<stdin>\", line 13, in <module>\nValueError: in the end"),
+        "{result}"
+    );
+    assert!(!result.contains("_run"), "{result}");
+    assert_eq!(body["exitCode"], 1);
+    let charts = body["artifacts"]["charts"].as_array().unwrap();
+    let kinds: Vec<&str> = charts
+        .iter()
+        .map(|chart| chart["type"].as_str().unwrap())
+        .collect();
+    let all = [
+        "line",
+        "bar",
+        "scatter",
+        "pie",
+        "box_and_whisker",
+        "line",
+        "composite_chart",
+    ];
+    assert_eq!(kinds, all);
+    assert!(
+        charts
+            .iter()
+            .all(|chart| chart["png"].as_str().unwrap().starts_with("iVBOR"))
+    );
+    let line = &charts[0];
+    assert_eq!(
+        (line["title"].as_str(), line["x_label"].as_str()),
+        (Some("T"), Some("X"))
+    );
+    let points = json!([{"label": "squares", "points": [[1.0, 1.0], [2.0, 4.0]]}]);
+    assert_eq!(line["elements"], points);
+    assert_eq!(
+        charts[1]["elements"][0],
+        json!({"label": "a", "group": "", "value": "1.5"})
+    );
+    assert_eq!(charts[1]["x_scale"], "categorical");
+    assert_eq!(charts[2]["y_scale"], "log");
+    assert_eq!(charts[3]["elements"][1]["label"], "r");
+    assert_eq!(charts[4]["elements"][0]["outliers"], json!([50.0]));
+    assert_eq!(charts[5]["x_scale"], "datetime");
+    assert_eq!(charts[5]["elements"][0]["points"][0][0], 1_704_067_200.0);
+    assert_eq!(charts[6]["elements"][1]["type"], "bar");
+}

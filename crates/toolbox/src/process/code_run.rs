@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
+use super::charts;
 use super::execute::{not_started, response, timed_out};
 use super::run::{self, Command, Ending, Outcome};
 use super::shell::Invocation;
@@ -79,7 +80,7 @@ pub(crate) async fn code_run(
     let prepared = match language {
         Language::Python => python(&request.code, &argv, &search),
         Language::JavaScript => javascript(&request.code, &argv, &search),
-        Language::TypeScript => typescript(request.code, argv, &search).await,
+        Language::TypeScript => typescript(request.code.clone(), argv, &search).await,
     };
     let Ok(Prepared {
         invocation,
@@ -106,8 +107,12 @@ pub(crate) async fn code_run(
             ending: Ending::Exited(exit),
         }) => {
             let mut answer = response(output, exit.code());
-            if language == Language::TypeScript {
-                answer.result = without_npm_notices(&answer.result);
+            match language {
+                Language::Python if charts::may_show(&request.code) => {
+                    (answer.result, answer.artifacts) = charts::extract(&answer.result);
+                }
+                Language::Python | Language::JavaScript => {}
+                Language::TypeScript => answer.result = without_npm_notices(&answer.result),
             }
             Ok(Json(answer).into_response())
         }
@@ -130,7 +135,12 @@ struct Prepared {
 fn python(code: &str, argv: &[String], search: &[PathBuf]) -> io::Result<Prepared> {
     let interpreter = find(search, &["python3", "python"]);
     let argv = [&["python3", "-u", "-"].map(str::to_owned)[..], argv].concat();
-    from_stdin(interpreter, argv, code.as_bytes())
+    let collector = charts::may_show(code).then(|| charts::collector(code));
+    from_stdin(
+        interpreter,
+        argv,
+        collector.as_deref().unwrap_or(code).as_bytes(),
+    )
 }
 
 fn javascript(code: &str, argv: &[String], search: &[PathBuf]) -> io::Result<Prepared> {

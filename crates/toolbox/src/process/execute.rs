@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::charts::Artifacts;
 use super::output::Kept;
 use super::run::{self, Command, Ending, Outcome};
 use super::shell::{self, Shell};
@@ -36,6 +37,8 @@ pub(crate) struct ExecuteResponse {
     /// Present when the middle of the output was left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) truncated: Option<Truncated>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) artifacts: Option<Artifacts>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +101,7 @@ pub(crate) fn response(output: Kept, exit_code: i32) -> ExecuteResponse {
         result: output.into_text(),
         exit_code,
         truncated: (dropped_bytes > 0).then_some(Truncated { dropped_bytes }),
+        artifacts: None,
     }
 }
 
@@ -107,6 +111,7 @@ pub(crate) fn not_started(reason: String) -> Response {
         result: reason,
         exit_code: -1,
         truncated: None,
+        artifacts: None,
     })
     .into_response()
 }
