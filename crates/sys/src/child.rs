@@ -393,6 +393,22 @@ impl Drop for SignalsBlocked {
     }
 }
 
+/// Keeps every descriptor but the standard three from processes started later, also those that
+/// this process was started with by accident.
+///
+/// # Errors
+/// On kernels before 5.11.
+pub fn keep_descriptors() -> io::Result<()> {
+    let (first, last) = (3, libc::c_uint::MAX);
+    let flags = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: only sets a flag on descriptors of this process.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Signals every process we may signal except ourselves. As PID 1: the whole sandbox.
 ///
 /// # Errors

@@ -70,6 +70,7 @@ struct Options {
 
 pub(crate) fn main(args: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let options = options(args)?;
+    sebring_sys::child::keep_descriptors().map_err(Error::Runtime)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let user = find_user(options.config.user.as_deref()).map_err(Error::User)?;
     let credentials = rustix::process::geteuid()

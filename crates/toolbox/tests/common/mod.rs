@@ -10,6 +10,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,8 +24,23 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 /// A running toolbox. Dropping it stops it and removes what it left.
 pub struct Toolbox {
     process: Child,
+    client: Client,
     pub directory: PathBuf,
     pub cgroup: Option<PathBuf>,
+}
+
+impl Deref for Toolbox {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Talks to a toolbox, one connection for each request.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
 }
 
 /// What came back.
@@ -126,18 +142,15 @@ impl Toolbox {
             .stdin(Stdio::null());
         let process = command.spawn().unwrap();
         let toolbox = Self {
+            client: Client::new(directory.join("toolbox.sock")),
             process,
             directory,
             cgroup,
         };
         eventually("it listens", || {
-            UnixStream::connect(toolbox.socket()).is_ok()
+            UnixStream::connect(&toolbox.client.socket).is_ok()
         });
         toolbox
-    }
-
-    pub fn socket(&self) -> PathBuf {
-        self.directory.join("toolbox.sock")
     }
 
     pub fn home(&self) -> PathBuf {
@@ -152,8 +165,22 @@ impl Toolbox {
         self.directory.file_name().unwrap().to_str().unwrap()
     }
 
+    /// Asks it to stop; how long that took.
+    pub fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        signal("-TERM", self.pid());
+        self.process.wait().unwrap();
+        began.elapsed()
+    }
+}
+
+impl Client {
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
     pub fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.socket()).unwrap();
+        let stream = UnixStream::connect(&self.socket).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
@@ -209,14 +236,6 @@ impl Toolbox {
             answer["exitCode"].as_i64().unwrap(),
             answer["result"].as_str().unwrap().to_owned(),
         )
-    }
-
-    /// Asks it to stop; how long that took.
-    pub fn stop(&mut self) -> Duration {
-        let began = Instant::now();
-        signal("-TERM", self.pid());
-        self.process.wait().unwrap();
-        began.elapsed()
     }
 }
 

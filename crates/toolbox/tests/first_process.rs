@@ -1,0 +1,108 @@
+//! The toolbox as PID 1 of a pid namespace, started as the runner starts it: its socket and its
+//! configuration are open descriptors.
+
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod common;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Client, alive, eventually};
+use serde_json::json;
+
+struct Sandbox {
+    unshare: Child,
+    directory: PathBuf,
+    first: String,
+}
+
+impl Sandbox {
+    fn start(name: &str) -> Self {
+        let name = format!("sebring-first-{}-{name}", std::process::id());
+        let directory = std::env::temp_dir().join(&name);
+        std::fs::create_dir(&directory).unwrap();
+        let config = json!({
+            "sandbox_id": "s", "user": null, "env": {}, "work_dir": directory,
+            "entrypoint": ["sh", "-c", "echo ran > entrypoint; exec sleep 1000"],
+            "limits": {"cpus": 1, "memory_bytes": 1 << 20, "disk_bytes": 1 << 20, "pids": 10},
+        });
+        std::fs::write(directory.join("config"), config.to_string()).unwrap();
+        let listener = UnixListener::bind(directory.join("socket")).unwrap();
+        // Descriptors 3 and 4; a namespace's first process dies with `unshare`.
+        let script = "exec 3<&0 4<config </dev/null; \
+            exec unshare --pid --mount --fork --kill-child --mount-proc \"$0\"";
+        let unshare = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_toolbox")])
+            .current_dir(&directory)
+            .stdin(Stdio::from(OwnedFd::from(listener)))
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        let mut first = String::new();
+        eventually("the first process exists", || {
+            first = std::fs::read_to_string(&children).unwrap_or_default();
+            !first.is_empty()
+        });
+        let first = first.trim().to_owned();
+        Self {
+            unshare,
+            directory,
+            first,
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.directory.join("socket"))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.unshare.kill().unwrap();
+        self.unshare.wait().unwrap();
+        std::fs::remove_dir_all(&self.directory).unwrap();
+    }
+}
+
+#[test]
+fn it_is_the_first_process_and_collects_every_orphan() {
+    let sandbox = Sandbox::start("orphans");
+    let client = sandbox.client();
+    assert_eq!(client.execute("cat /proc/1/comm"), (0, "toolbox\n".into()));
+    client.execute("for i in $(seq 500); do (setsid sh -c ':' &) ; done");
+    let zombies = "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l";
+    eventually("no zombie is left", || {
+        client.execute(zombies).1.trim() == "0"
+    });
+}
+
+#[test]
+fn a_command_inherits_no_descriptor_of_ours() {
+    let sandbox = Sandbox::start("descriptors");
+    let (_, output) = sandbox.client().execute("ls /proc/self/fd | tr '\\n' ' '");
+    // The fourth is that of `ls` itself, for the directory.
+    assert_eq!(output, "0 1 2 3 ");
+}
+
+#[test]
+fn the_entrypoint_runs_and_asking_to_stop_ends_everything() {
+    let mut sandbox = Sandbox::start("stop");
+    let entrypoint = sandbox.directory.join("entrypoint");
+    eventually("the entrypoint has run", || entrypoint.exists());
+    sandbox
+        .client()
+        .execute("setsid sleep 1000 > /dev/null 2>&1 &");
+    let began = Instant::now();
+    common::signal("-TERM", sandbox.first.parse().unwrap());
+    sandbox.unshare.wait().unwrap();
+    assert!(
+        began.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(!alive(&sandbox.first));
+}
