@@ -1,0 +1,185 @@
+//! A runner is killed at any moment; the next one finds what lives and sweeps the rest.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed"
+)]
+
+mod common;
+
+use std::process::{Child, Command as Program, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Dirs, PROGRAM, deleted, eventually, request, running, sh, socket_of, spec};
+use sebring_api::runner::{Command, Inventory, NetworkSpec, Observation, ObservedState};
+use sebring_core::id::SandboxId;
+use sebring_testkit::rootfs;
+
+/// A runner in a process of its own.
+struct Process<'a> {
+    child: Child,
+    dirs: &'a Dirs,
+}
+
+impl<'a> Process<'a> {
+    async fn start(dirs: &'a Dirs) -> Self {
+        let child = Program::new(PROGRAM)
+            .arg(&dirs.place.data_dir)
+            .arg(&dirs.place.run_dir)
+            .arg(rootfs::stand_in_toolbox().unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Self { child, dirs };
+        eventually("the runner answers", || process.inventory()).await;
+        process
+    }
+
+    fn inventory(&self) -> Option<Inventory> {
+        let body = request(&self.dirs.place.run_dir, "GET", "/v1/sandboxes", "")?;
+        serde_json::from_str(&body).ok()
+    }
+
+    fn command(&self, id: SandboxId, command: &Command) -> Option<Observation> {
+        put(self.dirs, id, command)
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn terminate(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn put(dirs: &Dirs, id: SandboxId, command: &Command) -> Option<Observation> {
+    let body = serde_json::to_string(command).unwrap();
+    let answer = request(
+        &dirs.place.run_dir,
+        "PUT",
+        &format!("/v1/sandboxes/{id}"),
+        &body,
+    )?;
+    serde_json::from_str(&answer).ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sandboxes_outlive_a_killed_runner_and_are_adopted() {
+    let dirs = Dirs::new();
+    let process = Process::start(&dirs).await;
+    dirs.add_snapshot();
+    let mut restricted = spec();
+    restricted.network = NetworkSpec::Allow {
+        cidrs: vec!["192.0.2.0/28".into()],
+    };
+    let mut ids = Vec::new();
+    for wanted in [spec(), restricted, spec()] {
+        let id = SandboxId::random();
+        let seen = process.command(id, &running(7, wanted)).unwrap();
+        sh(&socket_of(&seen), "echo alive > /mark");
+        ids.push((id, socket_of(&seen)));
+    }
+    let before = process.inventory().unwrap().incarnation;
+    let things = dirs.place.things().unwrap();
+    process.kill();
+    let (_, ended_meanwhile) = ids.pop().unwrap();
+    for (_, socket) in &ids {
+        assert_eq!(sh(socket, "cat /mark").1, "alive\n", "without a runner");
+    }
+    common::send(&ended_meanwhile, "kill -TERM 1");
+
+    let started = Instant::now();
+    let process = Process::start(&dirs).await;
+    assert!(started.elapsed() < Duration::from_secs(3));
+    let inventory = process.inventory().unwrap();
+    assert_ne!(inventory.incarnation, before);
+    for (id, socket) in &ids {
+        let seen = inventory
+            .sandboxes
+            .iter()
+            .find(|seen| seen.id == *id)
+            .unwrap();
+        assert_eq!((socket_of(seen), seen.generation.0), (socket.clone(), 7));
+        assert_eq!(sh(socket, "cat /mark").1, "alive\n");
+        let again = process.command(*id, &running(7, spec())).unwrap();
+        assert_eq!(again.state, seen.state, "the goal is known to be reached");
+    }
+    let states = inventory.sandboxes.iter().map(|seen| &seen.state);
+    let stopped = states
+        .filter(|state| matches!(state, ObservedState::Stopped { .. }))
+        .count();
+    assert_eq!(stopped, 1, "the one that ended while nobody looked");
+    dirs.place.expect_no_more_than(&things).unwrap();
+
+    finish(process, &dirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_killed_while_it_creates_leaves_only_what_it_answers_for() {
+    let dirs = Dirs::new();
+    let mut process = Process::start(&dirs).await;
+    dirs.add_snapshot();
+    for wait_ms in [3, 8, 15, 25, 40, 60] {
+        std::thread::scope(|threads| {
+            for _ in 0..12 {
+                threads.spawn(|| put(&dirs, SandboxId::random(), &running(1, spec())));
+            }
+            let deleter = process.inventory().unwrap().sandboxes;
+            threads.spawn(|| {
+                for seen in deleter {
+                    put(&dirs, seen.id, &deleted(seen.generation.0 + 1));
+                }
+            });
+            std::thread::park_timeout(Duration::from_millis(wait_ms));
+            process.kill();
+        });
+        process = Process::start(&dirs).await;
+        let inventory = process.inventory().unwrap();
+        for seen in &inventory.sandboxes {
+            match &seen.state {
+                ObservedState::Running { .. } => {
+                    assert_eq!(sh(&socket_of(seen), "echo yes").1, "yes\n");
+                }
+                ObservedState::Stopped { .. } => {
+                    let next = running(seen.generation.0 + 1, spec());
+                    let up = process.command(seen.id, &next).unwrap();
+                    assert_eq!(sh(&socket_of(&up), "echo yes").1, "yes\n");
+                }
+                ObservedState::Absent | ObservedState::Failed { .. } => panic!("{seen:?}"),
+            }
+        }
+        let known: Vec<String> = inventory
+            .sandboxes
+            .iter()
+            .map(|seen| seen.id.to_string())
+            .collect();
+        eventually("what nobody owns is swept", || {
+            let things = dirs.place.things().unwrap();
+            let owned = |thing: &String| {
+                thing.starts_with("process")
+                    || thing.starts_with("mount")
+                    || known.iter().any(|id| thing.contains(id))
+            };
+            things.iter().all(owned).then_some(())
+        })
+        .await;
+    }
+    finish(process, &dirs);
+}
+
+/// Deletes everything and expects an empty host.
+fn finish(process: Process<'_>, dirs: &Dirs) {
+    for seen in process.inventory().unwrap().sandboxes {
+        let gone = process.command(seen.id, &deleted(1000)).unwrap();
+        assert_eq!(gone.state, ObservedState::Absent);
+    }
+    dirs.place
+        .expect_no_more_than(&std::collections::BTreeSet::new())
+        .unwrap();
+    process.terminate();
+    common::expect_empty_host(&dirs.place);
+}
