@@ -141,6 +141,18 @@ fn a_timeout_ends_the_whole_tree_also_without_cgroups() {
 }
 
 #[test]
+fn commands_after_a_timeout_are_not_harmed_by_it() {
+    let toolbox = Toolbox::start();
+    for _ in 0..3 {
+        let request = json!({"command": "sleep 100", "timeout": 0.05});
+        assert_eq!(toolbox.post("/process/execute", &request).status, 408);
+        for _ in 0..10 {
+            assert_eq!(toolbox.execute("echo fine"), (0, "fine\n".into()));
+        }
+    }
+}
+
+#[test]
 fn with_cgroups_even_a_daemon_that_left_its_session_and_parent_is_ended() {
     let toolbox = Toolbox::start();
     if toolbox.cgroup.is_none() {

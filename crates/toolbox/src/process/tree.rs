@@ -6,13 +6,15 @@
 //! loses its parent escapes that.
 //!
 //! Cgroups are reused: an empty one is kept for the next tree, since making and removing one
-//! costs more than everything else that is done here for a command.
+//! costs more than everything else that is done here for a command. Not one that was killed: in
+//! some kernels (6.18) whatever is born in it later is killed as well.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -45,6 +47,7 @@ struct State {
 pub(crate) struct Group {
     name: String,
     fd: OwnedFd,
+    killed: AtomicBool,
 }
 
 impl Groups {
@@ -77,6 +80,7 @@ impl Groups {
         Ok(Group {
             name,
             fd: open_directory(&path)?,
+            killed: AtomicBool::new(false),
         })
     }
 
@@ -107,7 +111,7 @@ impl Groups {
     fn shelve(&self, state: &mut State, group: Group) {
         if group.is_inhabited() {
             state.inhabited.push(group);
-        } else if state.spare.len() < SPARE_MAX {
+        } else if state.spare.len() < SPARE_MAX && !group.killed.load(Ordering::Relaxed) {
             state.spare.push(group);
         } else if fs::remove_dir(self.directory.join(&group.name)).is_err() {
             // A process entered it meanwhile, or is still on its way out.
@@ -130,6 +134,7 @@ impl Group {
     }
 
     pub(crate) fn kill(&self) -> io::Result<()> {
+        self.killed.store(true, Ordering::Relaxed);
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.fd, c"cgroup.kill", flags, Mode::empty())?;
         rustix::io::write(file, b"1")?;
