@@ -42,6 +42,16 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+impl Error {
+    /// Whether someone else holds the database at the moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        let Self::Sql(cause) = self else {
+            return false;
+        };
+        cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+    }
+}
+
 /// Every uniqueness in the schema but the random ids is one of names.
 fn is_unique(error: &rusqlite::Error) -> bool {
     const UNIQUE: i32 = rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;

@@ -55,8 +55,7 @@ impl Store {
     /// writer's thread, before the write's caller does.
     pub fn open(path: &Path, listener: Listener) -> Result<Self, Error> {
         create_private(path)?;
-        let mut connection = connect(path)?;
-        schema::migrate(&mut connection)?;
+        let connection = open_patiently(path)?;
         let syncer = Arc::new(sync::Syncer::start(path)?);
         let readers = readers::Readers::start(path)?;
         let writer = writer::Writer::start(connection, listener, Arc::clone(&syncer))?;
@@ -115,6 +114,25 @@ impl Store {
     }
 }
 
+/// A process that is just leaving may hold the database for a moment, and SQLite does not wait for
+/// that by itself.
+fn open_patiently(path: &Path) -> Result<Connection, Error> {
+    const ATTEMPTS_MAX: u32 = 100;
+    const WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+    let mut attempt = 1;
+    loop {
+        let opened = connect(path).and_then(|mut connection| {
+            schema::migrate(&mut connection)?;
+            Ok(connection)
+        });
+        match opened {
+            Err(error) if error.is_busy() && attempt < ATTEMPTS_MAX => attempt += 1,
+            done => return done,
+        }
+        std::thread::park_timeout(WAIT);
+    }
+}
+
 /// The database holds tokens, so only its owner may read it.
 fn create_private(path: &Path) -> Result<(), Error> {
     let io = |source| Error::File {
@@ -134,6 +152,8 @@ fn create_private(path: &Path) -> Result<(), Error> {
 /// One connection, set up the same way whoever uses it.
 fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
+    // First of all: a connection that is just closing holds locks for a moment.
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // The syncer makes commits durable, in groups; see `sync`.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -141,7 +161,6 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_384)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(128);
     list::register_functions(&connection)?;
     Ok(connection)
