@@ -1,0 +1,86 @@
+//! Between the words of the runner protocol and those of the domain, without wildcard arms.
+
+use sebring_api::runner as wire;
+use sebring_core::lifecycle::{Failure, FailureCode, Goal, Report, Reported, StopMode, StopReason};
+use sebring_core::network::Policy;
+use sebring_core::sandbox::Sandbox;
+
+/// What to tell the runner so that the sandbox becomes as `goal` says.
+pub(crate) fn command(sandbox: &Sandbox, goal: Goal) -> wire::Command {
+    let goal = match goal {
+        Goal::Running => wire::Goal::Running {
+            spec: spec(sandbox),
+        },
+        Goal::Stopped(mode) => wire::Goal::Stopped {
+            spec: spec(sandbox),
+            stop: match mode {
+                StopMode::Graceful => wire::StopMode::Graceful,
+                StopMode::Force => wire::StopMode::Force,
+            },
+        },
+        Goal::Deleted => wire::Goal::Deleted,
+    };
+    wire::Command {
+        generation: sandbox.life.generation,
+        goal,
+    }
+}
+
+fn spec(sandbox: &Sandbox) -> wire::SandboxSpec {
+    wire::SandboxSpec {
+        snapshot: sandbox.template.clone(),
+        resources: wire::ResourceSpec {
+            cpus: sandbox.resources.cpus,
+            memory_gib: sandbox.resources.memory_gib,
+            disk_gib: sandbox.resources.disk_gib,
+        },
+        user: sandbox.user.clone(),
+        env: sandbox.env.clone(),
+        network: match &sandbox.network {
+            Policy::Open => wire::NetworkSpec::Open,
+            Policy::BlockAll => wire::NetworkSpec::BlockAll,
+            Policy::Allow(cidrs) => wire::NetworkSpec::Allow {
+                cidrs: cidrs.iter().map(ToString::to_string).collect(),
+            },
+        },
+    }
+}
+
+/// What the runner said.
+pub(crate) fn report(observation: &wire::Observation) -> Report {
+    let state = match &observation.state {
+        wire::ObservedState::Absent => Reported::Absent,
+        wire::ObservedState::Running {
+            toolbox_socket,
+            unenforced,
+        } => Reported::Running {
+            toolbox_socket: toolbox_socket.clone(),
+            unenforced: unenforced.clone(),
+        },
+        wire::ObservedState::Stopped { why } => Reported::Stopped(match why {
+            wire::StopReason::Asked => StopReason::Asked,
+            wire::StopReason::Exited => StopReason::Exited,
+            wire::StopReason::OomKilled => StopReason::OomKilled,
+            wire::StopReason::HostLost => StopReason::HostLost,
+        }),
+        wire::ObservedState::Failed { code, message } => Reported::Failed(Failure {
+            code: failure_code(*code),
+            message: message.clone(),
+        }),
+    };
+    Report {
+        generation: observation.generation,
+        state,
+    }
+}
+
+fn failure_code(code: wire::FailureCode) -> FailureCode {
+    match code {
+        wire::FailureCode::SnapshotMissing => FailureCode::SnapshotMissing,
+        wire::FailureCode::DiskFull => FailureCode::DiskFull,
+        wire::FailureCode::OutOfProcesses => FailureCode::OutOfProcesses,
+        wire::FailureCode::OutOfAddresses => FailureCode::OutOfAddresses,
+        wire::FailureCode::DoesNotFit => FailureCode::DoesNotFit,
+        wire::FailureCode::HostError => FailureCode::HostError,
+    }
+}

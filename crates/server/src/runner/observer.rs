@@ -1,0 +1,144 @@
+//! The one task that listens to the runner: it keeps the stream of observations open, compares
+//! inventories when it connects, and hands each observation on.
+//!
+//! Must not: believe that a sandbox is lost because a list lacks it; the owner of that sandbox asks
+//! for it by name, so that a list made before a create can do no harm.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use sebring_api::runner::Observation;
+use sebring_core::lifecycle::{Observed, Step, absorb, decide};
+use tracing::{debug, info, warn};
+
+use super::client::{Error, Link};
+use super::report;
+use crate::app::App;
+use crate::reconcile;
+
+/// An observation is a few hundred bytes; a failure's message is bounded by the runner.
+const LINE_BYTES_MAX: usize = 1 << 20;
+/// Between attempts to connect: a restarted runner is back within a fraction of a second.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// Runs until the server stops.
+pub(crate) async fn observe(app: App) {
+    let mut wait = RETRY_MIN;
+    loop {
+        // Dropping the stream loses nothing: the next connection begins with the inventory.
+        let ended = tokio::select! {
+            biased;
+            () = app.tasks.stopped() => return,
+            ended = follow(&app) => ended,
+        };
+        if app.runner.is_up() {
+            app.runner.set_link(Link::Down);
+            warn!(error = %chain(&ended), "runner lost");
+            wait = RETRY_MIN;
+        } else {
+            debug!(error = %chain(&ended), "runner not reachable yet");
+        }
+        tokio::select! {
+            biased;
+            () = app.tasks.stopped() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+}
+
+async fn follow(app: &App) -> Error {
+    match app.runner.observations().await {
+        Ok(stream) => {
+            let compared = compare(app).await;
+            if let Err(error) = compared {
+                return error;
+            }
+            info!("runner connected");
+            read_lines(app, stream).await
+        }
+        Err(error) => error,
+    }
+}
+
+/// What changed while nobody listened.
+async fn compare(app: &App) -> Result<(), Error> {
+    app.catalog.refresh(&app.runner).await?;
+    let inventory = app.runner.inventory().await?;
+    let listed: HashSet<_> = inventory.sandboxes.iter().map(|one| one.id).collect();
+    for observation in &inventory.sandboxes {
+        hear(app, observation).await;
+    }
+    app.runner.set_link(Link::Up);
+    for sandbox in app.directory.all() {
+        let once_there = match sandbox.life.observed {
+            Observed::Running { .. } | Observed::Stopped(_) => true,
+            Observed::Unseen | Observed::Failed(_) | Observed::Gone => false,
+        };
+        if once_there && !listed.contains(&sandbox.id) {
+            reconcile::verify(app, sandbox.id);
+        } else if decide(&sandbox.life, app.now()) != Step::Rest {
+            reconcile::attend(app, sandbox.id);
+        }
+    }
+    Ok(())
+}
+
+async fn read_lines(app: &App, mut stream: Incoming) -> Error {
+    let mut unread = BytesMut::new();
+    while let Some(frame) = stream.frame().await {
+        match frame {
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    unread.extend_from_slice(&data);
+                }
+            }
+            Err(error) => return Error::BrokenOff(error.into()),
+        }
+        while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+            let line = unread.split_to(end);
+            unread.advance(1);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(observation) => hear(app, &observation).await,
+                Err(error) => return Error::NotUnderstood(error),
+            }
+        }
+        if unread.len() > LINE_BYTES_MAX {
+            return Error::BrokenOff("a line of the runner is too long".into());
+        }
+    }
+    Error::BrokenOff("the runner ended the stream".into())
+}
+
+/// Records what is news; a sandbox that nobody owns is deleted.
+async fn hear(app: &App, observation: &Observation) {
+    let Some(sandbox) = app.directory.sandbox(observation.id) else {
+        return reconcile::delete_orphan(app, observation);
+    };
+    if absorb(&sandbox.life, &report(observation)) == sandbox.life {
+        return;
+    }
+    if let Err(error) = reconcile::record(app, observation).await {
+        // The owner asks again, and so does the next inventory.
+        warn!(sandbox_id = %observation.id, error = %chain(&error), "observation not recorded");
+    }
+}
+
+/// An error with all its causes, for one field of a log line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
