@@ -154,9 +154,12 @@ pub(crate) fn kill_descendants(root: Pid) {
         if members.is_empty() {
             return;
         }
-        for member in members {
-            // It may be gone already.
-            let _gone = rustix::process::kill_process(member, Signal::KILL);
+        // Stopped first, all of them, so that no parent reacts to the end of its child.
+        for signal in [Signal::STOP, Signal::KILL] {
+            for member in &members {
+                // It may be gone already.
+                let _gone = rustix::process::kill_process(*member, signal);
+            }
         }
     }
 }
