@@ -1,0 +1,156 @@
+//! `sebring up`: from a bare host to a server that answers, in one command.
+//!
+//! ```text
+//! packages → folders → disk pool → default snapshot → listener → supervisor ─┬─ runner ── spawner
+//!                                                                            └─ server
+//! ```
+//!
+//! Must not: serve anything itself; it prepares, starts the roles, and restarts what dies.
+//! Next: `prepare` for the host, `supervise` for the processes, `demo` for the demonstration.
+
+mod demo;
+mod detach;
+mod lock;
+mod prepare;
+mod supervise;
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+pub(crate) use demo::server_timing;
+pub(crate) use lock::{holder, stop};
+
+use crate::config::{Layout, Listen, Location};
+use crate::doctor::Consent;
+use crate::endpoint::{self, Endpoint};
+use crate::env::{Shell, export_lines};
+use crate::output;
+
+/// Prepare this host and start the server
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The first start builds the default snapshot, which takes about a minute.\n\
+    Stop with Ctrl-C: sandboxes keep running and the next `up` finds them again.\n\
+    `sebring down` stops everything."
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the command line"
+)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    location: Location,
+    #[command(flatten)]
+    listen: Listen,
+    #[command(flatten)]
+    host: HostChoices,
+    /// Show that it works: create a sandbox, run Python in it, delete it
+    #[arg(long)]
+    demo: bool,
+    /// Return once the server answers, and leave it running
+    #[arg(long, conflicts_with = "demo")]
+    detach: bool,
+    /// Install missing packages without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// This process is the one that a detaching parent left behind
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// What the host gives to sandboxes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HostChoices {
+    /// Size of the disk pool in GiB; it occupies only what is used [default: 80 % of the free space]
+    #[arg(long, env = "SEBRING_POOL_GIB", value_name = "GIB")]
+    pub(crate) pool_gib: Option<u32>,
+    /// IPv4 range for sandboxes [default: the first free 10.x.0.0/16 from 10.213.0.0/16]
+    #[arg(long, env = "SEBRING_NETWORK", value_name = "CIDR")]
+    pub(crate) network: Option<String>,
+}
+
+impl Up {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let consent = if self.yes || !output::interactive() {
+            Consent::Given
+        } else {
+            Consent::Ask
+        };
+        let layout = self.location.prepare()?;
+        prepare::folders(&layout)?;
+        if self.detached {
+            return self.serve(&layout);
+        }
+        prepare::host(&self.location.data_dir, consent)?;
+        let lock = lock::take(&layout)?;
+        prepare::snapshots(&layout, &self.host)?;
+        if self.detach {
+            drop(lock);
+            return detach::start(&layout);
+        }
+        self.serve_locked(&layout, lock)
+    }
+
+    fn serve(&self, layout: &Layout) -> anyhow::Result<ExitCode> {
+        detach::leave_terminal();
+        let lock = lock::take(layout)?;
+        self.serve_locked(layout, lock)
+    }
+
+    fn serve_locked(&self, layout: &Layout, lock: lock::Lock) -> anyhow::Result<ExitCode> {
+        let listener = TcpListener::bind(self.listen.listen).with_context(|| {
+            format!(
+                "listen on {}; choose another address with --listen",
+                self.listen.listen
+            )
+        })?;
+        let bound = listener.local_addr().context("ask for the bound address")?;
+        let public_url = self.listen.public_url(bound);
+        let endpoint = Endpoint {
+            api_url: format!("{public_url}/api"),
+            supervisor_pid: std::process::id(),
+        };
+        let roles = supervise::Roles {
+            layout: layout.clone(),
+            host: self.host.clone(),
+            listener,
+            public_url,
+            preview_domain: self.listen.preview_domain.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        let served = runtime.block_on(self.run_roles(roles, &endpoint, layout));
+        drop(std::fs::remove_file(layout.endpoint_file()));
+        drop(lock);
+        served
+    }
+
+    async fn run_roles(
+        &self,
+        roles: supervise::Roles,
+        endpoint: &Endpoint,
+        layout: &Layout,
+    ) -> anyhow::Result<ExitCode> {
+        let mut supervisor = supervise::Supervisor::start(roles).await?;
+        endpoint.write(layout)?;
+        let key = endpoint::admin_key(layout)?;
+        for line in export_lines(Shell::Bash, &endpoint.api_url, &key) {
+            output::line(line);
+        }
+        if self.demo {
+            demo::run(&endpoint.api_url, &key)
+                .await
+                .context("the demonstration failed")?;
+        }
+        if !self.detached {
+            output::note("Ready. Ctrl-C stops the server; sandboxes keep running.");
+        }
+        supervisor.run_until_signal().await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
