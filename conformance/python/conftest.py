@@ -45,8 +45,10 @@ def required(name: str) -> str:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[SDK].close()
-    config.stash[LOG].close()
+    # A run without a server ends before these exist.
+    for key in (SDK, LOG):
+        if key in config.stash:
+            config.stash[key].close()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

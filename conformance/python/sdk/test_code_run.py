@@ -3,6 +3,9 @@
 import daytona
 import pytest
 
+# Older releases build a shell pipeline themselves, which loses exit codes and quotes.
+CODE_RUN = pytest.mark.needs("DaytonaConflictError")
+
 HELLO = {
     "python": "print('hello from', 'python')",
     "javascript": "console.log('hello from', 'javascript')",
@@ -33,11 +36,17 @@ FAILING = {
 
 
 @pytest.mark.parametrize("language", FAILING)
-def test_an_exception_is_a_non_zero_exit_with_its_text(speakers, language):
+def test_an_exception_is_told_with_its_text(speakers, language):
     code, name = FAILING[language]
     answer = speakers[language].process.code_run(code)
-    assert answer.exit_code == 1
     assert name in answer.result and "broken on purpose" in answer.result
+
+
+@CODE_RUN
+@pytest.mark.parametrize("language", FAILING)
+def test_an_exception_is_exit_code_one(speakers, language):
+    code, _ = FAILING[language]
+    assert speakers[language].process.code_run(code).exit_code == 1
 
 
 def test_a_syntax_error_is_an_answer(speakers):
@@ -58,14 +67,25 @@ def test_arguments_and_environment_reach_the_program(speakers, language, code):
         "python": "import os; print(os.environ['GREETING'])",
         "javascript": "console.log(process.env.GREETING)",
     }
-    params = daytona.CodeRunParams(argv=["first", "second"], env={"GREETING": "ahoj 'světe'"})
+    params = daytona.CodeRunParams(argv=["first", "second"], env={"GREETING": "ahoj"})
     shown = speakers[language].process.code_run(code, params).result
     assert "first" in shown and "second" in shown
-    assert speakers[language].process.code_run(environment[language], params).result.strip() == "ahoj 'světe'"
+    assert speakers[language].process.code_run(environment[language], params).result.strip() == "ahoj"
+
+
+@CODE_RUN
+def test_environment_values_are_not_read_by_a_shell(speakers):
+    params = daytona.CodeRunParams(env={"GREETING": "ahoj 'světe' $HOME"})
+    code = "import os; print(os.environ['GREETING'])"
+    assert speakers["python"].process.code_run(code, params).result.strip() == "ahoj 'světe' $HOME"
 
 
 def test_exit_codes_of_programs_are_kept(speakers):
     assert speakers["python"].process.code_run("import sys; sys.exit(7)").exit_code == 7
+
+
+@CODE_RUN
+def test_exit_codes_of_javascript_are_kept(speakers):
     assert speakers["javascript"].process.code_run("process.exit(8)").exit_code == 8
 
 

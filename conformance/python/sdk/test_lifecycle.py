@@ -2,10 +2,9 @@
 
 import uuid
 
-import daytona
 import pytest
 
-from support.sdk import state_of
+from support.sdk import NotFound, state_of
 from support.wait import until
 
 
@@ -173,7 +172,6 @@ def test_two_sandboxes_do_not_share_files_or_processes(sandboxes):
 def gone(client, sandbox_id: str) -> bool:
     try:
         client.get(sandbox_id)
-    except daytona.DaytonaError as error:
-        assert isinstance(error, daytona.DaytonaNotFoundError) or "not found" in str(error).lower(), error
+    except NotFound:
         return True
     return False

@@ -10,13 +10,13 @@ import inspect
 from typing import Any
 
 import daytona
+from daytona.common.errors import DaytonaNotFoundError as NotFound
 
 from .blocking import Blocking, Loop
 
-MODES = ("sync", "async", "polling")
+__all__ = ["MODES", "NotFound", "Sdk", "listed", "state_of"]
 
-# The label under which SDKs keep the language of a sandbox.
-LANGUAGE_LABEL = "code-toolbox-language"
+MODES = ("sync", "async", "polling")
 
 
 class Sdk:

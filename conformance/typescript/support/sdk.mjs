@@ -43,12 +43,13 @@ export function useSandboxes(client) {
 }
 
 // One running sandbox for the tests of a file that only look inside: `const box = useSandbox(…)`,
-// then `box()` inside a test.
-export function useSandbox(client, params = {}) {
+// then `box()` inside a test. `ready` prepares it; hooks of one file do not wait for each other.
+export function useSandbox(client, params = {}, ready = async () => {}) {
   const create = useSandboxes(client)
   let sandbox
   before(async () => {
     sandbox = await create(params)
+    await ready(sandbox)
   })
   return () => sandbox
 }

@@ -1,20 +1,16 @@
 // A server inside a sandbox, reached from outside.
 import assert from 'node:assert/strict'
-import { before, test } from 'node:test'
+import { test } from 'node:test'
 
 import { useClient, useSandbox } from '../support/sdk.mjs'
 import { visit } from '../support/visit.mjs'
 import { until } from '../support/wait.mjs'
 
-const box = useSandbox(useClient())
-
-before(async () => {
-  await box().process.executeCommand('mkdir -p /tmp/www && echo served > /tmp/www/index.html')
-  await box().process.executeCommand('cd /tmp/www && python3 -m http.server 8000 > /tmp/log 2>&1 &')
-  await until(
-    async () => (await box().process.executeCommand('curl -fs http://127.0.0.1:8000/')).exitCode === 0,
-    'the server listens',
-  )
+const box = useSandbox(useClient(), {}, async ({ process }) => {
+  await process.executeCommand('mkdir -p /tmp/www && echo served > /tmp/www/index.html')
+  await process.executeCommand('cd /tmp/www && python3 -m http.server 8000 > /tmp/log 2>&1 &')
+  const answers = async () => (await process.executeCommand('curl -fs http://127.0.0.1:8000/')).exitCode === 0
+  await until(answers, 'the server listens')
 })
 
 test('the token opens the link', async () => {
