@@ -30,9 +30,10 @@ use crate::{entrypoint, http, sudo};
 /// A configuration is a page or two; more is a mistake.
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
 /// File work and searches at one time; each slow download holds one.
-const FILE_THREADS_MAX: usize = 128;
-/// Idle threads are given back soon: an idle sandbox should cost nothing.
-const FILE_THREAD_IDLE: Duration = Duration::from_secs(2);
+const FILE_THREADS_MAX: usize = 64;
+/// Threads stay: once a sandbox is out of processes none could be started, and the runtime aborts
+/// when it has not even one. With one, work waits for it.
+const FILE_THREAD_IDLE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Deep directory trees are walked recursively.
 const FILE_THREAD_STACK_BYTES: usize = 1 << 20;
 const DEFAULT_USER: &str = "daytona";
@@ -96,6 +97,8 @@ pub(crate) fn main(args: impl Iterator<Item = OsString>) -> Result<(), Error> {
         });
     }
     let runtime = runtime.build().map_err(Error::Runtime)?;
+    // The first thread, while there is room for it.
+    drop(runtime.spawn_blocking(|| ()));
     runtime
         .block_on(serve(options, user, credentials))
         .map_err(Error::Runtime)?;

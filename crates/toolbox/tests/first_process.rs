@@ -60,6 +60,31 @@ impl Sandbox {
     }
 }
 
+/// A pids cgroup (v1, or v2 with the controller) for one sandbox.
+struct PidsLimit(PathBuf);
+
+impl PidsLimit {
+    fn new(name: &str) -> Option<Self> {
+        let name = format!("sebring-first-{}-{name}", std::process::id());
+        let path = PathBuf::from("/sys/fs/cgroup/pids").join(name);
+        std::fs::create_dir(&path).ok()?;
+        Some(Self(path))
+    }
+
+    fn apply(&self, pid: &str, max: u32) {
+        std::fs::write(self.0.join("pids.max"), max.to_string()).unwrap();
+        std::fs::write(self.0.join("cgroup.procs"), pid).unwrap();
+    }
+}
+
+impl Drop for PidsLimit {
+    fn drop(&mut self) {
+        eventually("the cgroup is empty", || {
+            std::fs::remove_dir(&self.0).is_ok()
+        });
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.unshare.kill().unwrap();
@@ -78,6 +103,31 @@ fn it_is_the_first_process_and_collects_every_orphan() {
     eventually("no zombie is left", || {
         client.execute(zombies).1.trim() == "0"
     });
+}
+
+#[test]
+fn a_sandbox_out_of_processes_still_answers_and_recovers() {
+    let Some(limit) = PidsLimit::new("exhausted") else {
+        eprintln!("skipped: this host has no pids controller to test with");
+        return;
+    };
+    let sandbox = Sandbox::start("exhausted");
+    let client = sandbox.client();
+    limit.apply(&sandbox.first, 1000);
+    client.execute("for i in $(seq 10); do sleep 1000 > /dev/null 2>&1 & done");
+    limit.apply(&sandbox.first, 2);
+    let (code, output) = client.execute("true");
+    assert_eq!(
+        (code, output.contains("out of processes")),
+        (-1, true),
+        "{output}"
+    );
+    // Files are served by threads, which are processes to the kernel.
+    for _ in 0..20 {
+        assert_eq!(client.get("/files?path=/etc").status, 200);
+    }
+    limit.apply(&sandbox.first, 1000);
+    assert_eq!(client.execute("pkill sleep; echo again").1, "again\n");
 }
 
 #[test]

@@ -96,6 +96,8 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("out of processes: the sandbox's limit is reached, or its memory is")]
+    Exhausted,
     #[error("start a process")]
     Start(#[source] io::Error),
 }
@@ -210,6 +212,7 @@ impl Processes {
             oom_score_adj: Some(c"500"),
         });
         spawned.map_err(|error| match error {
+            child::Error::Clone(source) if is_exhaustion(&source) => Error::Exhausted,
             child::Error::Clone(source) => Error::Start(source),
             child::Error::Child {
                 step: Step::Directory,
@@ -261,6 +264,14 @@ impl Processes {
         signal_all(Signal::KILL);
         let _gone = tokio::time::timeout(KILL_GRACE, self.reaper.all_gone()).await;
     }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::AGAIN | Errno::NOMEM)
+    )
 }
 
 fn signal_all(signal: Signal) {
