@@ -185,10 +185,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn act(app: &App, id: SandboxId, owner: &Owner) -> Result<Acted, Failure> {
     if owner.verify.swap(false, Ordering::AcqRel) {
-        let observation = app.runner.observation(id).await;
-        let observation = observation.inspect_err(|_| owner.verify.store(true, Ordering::Release));
-        record(app, &observation?).await?;
-        return Ok(Acted::Progressed);
+        let verified = ask_and_record(app, id).await;
+        return match verified {
+            Ok(()) => Ok(Acted::Progressed),
+            Err(failure) => {
+                owner.verify.store(true, Ordering::Release);
+                Err(failure)
+            }
+        };
     }
     let Some(sandbox) = app.directory.sandbox(id) else {
         return Ok(Acted::Rests);
@@ -346,8 +350,13 @@ pub(crate) fn delete_orphan(app: &App, observation: &Observation) {
     tasks.spawn("orphan delete", async move {
         let permit = app.reconciler.commands.acquire().await;
         warn!(sandbox_id = %id, "deleting a sandbox that nobody owns");
-        if let Err(failure) = app.runner.command(id, &command).await {
-            warn!(sandbox_id = %id, error = %runner::chain(&failure), "orphan not deleted");
+        tokio::select! {
+            biased;
+            // Stopping the server leaves it to the next start.
+            () = app.tasks.stopped() => {}
+            answer = app.runner.command(id, &command) => if let Err(failure) = answer {
+                warn!(sandbox_id = %id, error = %runner::chain(&failure), "orphan not deleted");
+            }
         }
         drop(permit);
     });

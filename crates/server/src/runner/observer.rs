@@ -126,8 +126,9 @@ async fn hear(app: &App, observation: &Observation) {
         return;
     }
     if let Err(error) = reconcile::record(app, observation).await {
-        // The owner asks again, and so does the next inventory.
-        warn!(sandbox_id = %observation.id, error = %chain(&error), "observation not recorded");
+        warn!(sandbox_id = %observation.id, error = %chain(&error), "observation not recorded yet");
+        // Its owner asks for it again until it can be recorded.
+        reconcile::verify(app, observation.id);
     }
 }
 

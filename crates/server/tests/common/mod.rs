@@ -16,10 +16,16 @@ use fake_runner::FakeRunner;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use sebring_core::clock::{Clock, Timestamp};
+use sebring_core::id::OrganizationId;
+use sebring_core::permission::Permission;
 use sebring_core::resources::{Limits, Resources};
 use sebring_server::{Config, Handle, PublicUrls, SnapshotAlias};
+use sebring_store::Store;
+use sebring_store::keys::{ApiKey, KeyHash};
+use sebring_store::organizations::Organization;
 use sebring_tasks::Tasks;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 /// Nothing here takes long; a test that waits this long has failed.
@@ -115,6 +121,41 @@ impl World {
         self.tasks.shutdown().await;
         let (handle, tasks) = start(self.directory.path(), &self.clock, self.wait_max).await;
         (self.handle, self.tasks) = (handle, tasks);
+    }
+
+    /// Adds an organization with a key of its own; the server is restarted to learn of it.
+    pub(crate) async fn add_organization(&mut self) -> String {
+        self.tasks.shutdown().await;
+        let key = format!("dtn_{}", "ab".repeat(32));
+        let path = self.directory.path().join("sebring.db");
+        let store = Store::open(&path, Box::new(|_| {})).unwrap();
+        let now = self.clock.now();
+        let organization = Organization {
+            id: OrganizationId::random(),
+            name: "other".into(),
+            created_by: "other".into(),
+            created_at: now,
+        };
+        let record = ApiKey {
+            hash: KeyHash(Sha256::digest(key.as_bytes()).into()),
+            organization: organization.id,
+            user_id: "other".into(),
+            name: "other".into(),
+            masked: "dtn".into(),
+            permissions: Permission::ALL.iter().copied().collect(),
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+        };
+        let write = store.write(move |tx| {
+            tx.insert_organization(&organization)?;
+            tx.insert_key(record)
+        });
+        let written: Result<_, sebring_store::Error> = write.await;
+        written.unwrap();
+        drop(store);
+        self.restart().await;
+        key
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
