@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sebring_api::runner::{
@@ -32,6 +33,8 @@ use crate::spawner::Spawner;
 const OBSERVATIONS_BUFFERED: usize = 4096;
 /// Sandboxes brought up at the same time, per processor. More only makes each of them slower.
 const BRING_UPS_PER_PROCESSOR: u32 = 3;
+/// How long a runner that was just killed may take to be gone.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Deleted sandboxes whose last generation is remembered, so that a late command cannot bring
 /// one back.
 const TOMBSTONES_MAX: usize = 16_384;
@@ -433,9 +436,14 @@ fn lock(data_dir: &Path) -> Result<File, Error> {
         what: "create the lock file",
         source,
     })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) => Err(Error::Running(data_dir.to_owned())),
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A predecessor that was killed holds it until the kernel has put it away.
+            Err(_) if Instant::now() < deadline => crate::exec::pause(),
+            Err(_) => return Err(Error::Running(data_dir.to_owned())),
+        }
     }
 }
 
