@@ -210,6 +210,11 @@ async fn act(app: &App, id: SandboxId, owner: &Owner) -> Result<Acted, Failure> 
     }
 }
 
+async fn ask_and_record(app: &App, id: SandboxId) -> Result<(), Failure> {
+    let observation = app.runner.observation(id).await?;
+    Ok(record(app, &observation).await?)
+}
+
 async fn ensure(app: &App, sandbox: &Sandbox, goal: Goal, owner: &Owner) -> Result<Acted, Failure> {
     let command = runner::command(sandbox, goal);
     let answer = async {
