@@ -23,6 +23,9 @@ use serde::{Deserialize, Serialize};
 const CPU_PERIOD_US: u64 = 100_000;
 /// v2 weight of one processor; v1 shares are its tenfold.
 const CPU_WEIGHT: u64 = 100;
+/// Groups that a sandbox may make in its own: one per process it may have, and some. Unbounded
+/// they would be a way to fill the kernel's memory.
+const DESCENDANTS_MAX: &str = "5000";
 /// Share of the host's process numbers that all sandboxes together may use: a fork bomb in each
 /// must leave room for the host.
 const PIDS_PERCENT: u64 = 75;
@@ -134,6 +137,7 @@ impl Cgroups {
         for dir in group.dirs() {
             make_dir(dir)?;
         }
+        write(&group.unified, "cgroup.max.descendants", DESCENDANTS_MAX)?;
         make_dir(&group.inner())?;
         group.limit(self, limits)?;
         Ok(group)

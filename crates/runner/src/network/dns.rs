@@ -30,24 +30,33 @@ const PACKET_BYTES_MAX: usize = 65_535;
 /// Resolvers tried in turn, as the C library does.
 const RESOLVERS_MAX: usize = 3;
 
-/// Starts relaying at `gateway` and returns.
+/// Where questions go; asked anew for each, since a host's resolvers change with its network.
+type Resolvers = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
+
+/// Starts relaying at `gateway` to the host's resolvers and returns.
 pub(super) async fn serve(gateway: Ipv4Addr, tasks: &Tasks) -> io::Result<()> {
-    let address = SocketAddr::from((gateway, PORT));
-    let udp = Arc::new(UdpSocket::bind(address).await?);
-    let tcp = TcpListener::bind(address).await?;
-    let packets = tasks.clone();
-    tasks.spawn(
-        "dns packets",
-        async move { relay_packets(udp, packets).await },
-    );
-    let connections = tasks.clone();
-    tasks.spawn("dns connections", async move {
-        relay_connections(tcp, connections).await;
-    });
-    Ok(())
+    relay((gateway, PORT).into(), tasks, Arc::new(host_resolvers))
+        .await
+        .map(drop)
 }
 
-async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks) {
+/// Relays at `address`, the same for packets and connections; says which one it got.
+async fn relay(address: SocketAddr, tasks: &Tasks, resolvers: Resolvers) -> io::Result<SocketAddr> {
+    let udp = Arc::new(UdpSocket::bind(address).await?);
+    let address = udp.local_addr()?;
+    let tcp = TcpListener::bind(address).await?;
+    let (stop, theirs) = (tasks.clone(), Arc::clone(&resolvers));
+    tasks.spawn("dns packets", async move {
+        relay_packets(udp, stop, theirs).await;
+    });
+    let stop = tasks.clone();
+    tasks.spawn("dns connections", async move {
+        relay_connections(tcp, stop, resolvers).await;
+    });
+    Ok(address)
+}
+
+async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks, resolvers: Resolvers) {
     let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
     let mut buffer = vec![0; PACKET_BYTES_MAX];
     loop {
@@ -67,9 +76,9 @@ async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks) {
             continue;
         };
         let question = buffer[..length].to_vec();
-        let socket = Arc::clone(&socket);
+        let (socket, resolvers) = (Arc::clone(&socket), Arc::clone(&resolvers));
         tasks.spawn("dns question", async move {
-            if let Some(answer) = ask(&question).await {
+            if let Some(answer) = ask(&question, &resolvers()).await {
                 // The asker may be gone, and will ask again if not.
                 drop(socket.send_to(&answer, asker).await);
             }
@@ -78,8 +87,8 @@ async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks) {
     }
 }
 
-async fn ask(question: &[u8]) -> Option<Vec<u8>> {
-    for resolver in resolvers() {
+async fn ask(question: &[u8], resolvers: &[SocketAddr]) -> Option<Vec<u8>> {
+    for &resolver in resolvers {
         match timeout(ANSWER_WAIT, ask_one(question, resolver)).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => debug!(error = %error, "resolver refused"),
@@ -109,7 +118,7 @@ async fn ask_one(question: &[u8], resolver: SocketAddr) -> io::Result<Vec<u8>> {
     }
 }
 
-async fn relay_connections(listener: TcpListener, tasks: Tasks) {
+async fn relay_connections(listener: TcpListener, tasks: Tasks, resolvers: Resolvers) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -127,6 +136,7 @@ async fn relay_connections(listener: TcpListener, tasks: Tasks) {
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
             continue;
         };
+        let resolvers = Arc::clone(&resolvers);
         tasks.spawn("dns connection", async move {
             let relay = async {
                 let resolver = resolvers().into_iter().next()?;
@@ -141,8 +151,7 @@ async fn relay_connections(listener: TcpListener, tasks: Tasks) {
     }
 }
 
-/// Read anew each time: the host's resolvers change when its network does.
-fn resolvers() -> Vec<SocketAddr> {
+fn host_resolvers() -> Vec<SocketAddr> {
     let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     parse_resolvers(&text)
 }
@@ -162,7 +171,44 @@ fn parse_resolvers(text: &str) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    #[tokio::test]
+    async fn questions_and_answers_pass_unchanged_by_packet_and_by_connection() {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let resolver = UdpSocket::bind(local).await.unwrap();
+        let address = resolver.local_addr().unwrap();
+        let stream_resolver = TcpListener::bind(address).await.unwrap();
+        // The first one in the list is silent; nobody listens there.
+        let silent = UdpSocket::bind(local).await.unwrap().local_addr().unwrap();
+        let tasks = Tasks::new();
+        let list = move || vec![silent, address];
+        let packets = relay(local, &tasks, Arc::new(list)).await.unwrap();
+        let list = move || vec![address];
+        let connections = relay(local, &tasks, Arc::new(list)).await.unwrap();
+
+        let asker = UdpSocket::bind(local).await.unwrap();
+        asker.send_to(b"\x12\x34question", packets).await.unwrap();
+        let mut buffer = [0; 64];
+        let (length, from) = resolver.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"\x12\x34question");
+        resolver.send_to(b"\x99\x99forged", from).await.unwrap();
+        resolver.send_to(b"\x12\x34answer", from).await.unwrap();
+        let (length, _) = asker.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"\x12\x34answer");
+
+        let mut asker = TcpStream::connect(connections).await.unwrap();
+        let (mut theirs, _) = stream_resolver.accept().await.unwrap();
+        asker.write_all(b"question").await.unwrap();
+        theirs.read_exact(&mut buffer[..8]).await.unwrap();
+        theirs.write_all(b"answer!!").await.unwrap();
+        asker.read_exact(&mut buffer[..8]).await.unwrap();
+        assert_eq!(&buffer[..8], b"answer!!");
+        drop((asker, theirs));
+        tasks.shutdown().await;
+    }
 
     #[test]
     fn resolvers_are_read_as_the_c_library_reads_them() {
