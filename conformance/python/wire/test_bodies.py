@@ -29,7 +29,7 @@ def test_create_takes_an_empty_object_and_ignores_unknown_fields(make):
     assert sandbox["state"] == "started"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"null", b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"\xff\xfe"])
 def test_a_create_that_is_not_an_object_is_400(api, body):
     answer = api("POST", "/sandbox", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400, answer.text

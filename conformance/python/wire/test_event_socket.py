@@ -20,11 +20,25 @@ def socket_url(api_url: str) -> str:
     return f"ws://{parts.netloc}{parts.path}/socket.io/?EIO=4&transport=websocket"
 
 
+class Frames:
+    """Text frames of one connection; pings are answered and left out."""
+
+    def __init__(self, api_url: str) -> None:
+        self._stream = websocket.create_connection(socket_url(api_url), timeout=SECONDS_MAX)
+        self.send = self._stream.send
+        self.close = self._stream.close
+
+    def recv(self) -> str:
+        while (frame := self._stream.recv()) == "2":
+            self.send("3")
+        return frame
+
+
 @pytest.fixture
 def frames(sdk):
-    stream = websocket.create_connection(socket_url(sdk.api_url), timeout=SECONDS_MAX)
-    yield stream
-    stream.close()
+    frames = Frames(sdk.api_url)
+    yield frames
+    frames.close()
 
 
 def test_the_engine_opens_with_its_terms(frames):
