@@ -1,16 +1,21 @@
 //! Running the Rust tests and counting them.
 
+use std::time::Duration;
+
 use anyhow::bail;
 
 use crate::run;
 use crate::tally::Tally;
+
+/// A cold build on two cores and every test; beyond this something hangs.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Every test of the workspace, including those in documentation.
 pub(crate) fn run_all() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let mut cargo = run::cargo();
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    let success = run::watch(&mut cargo, |line| tally += count(line))?;
+    let success = run::watch(&mut cargo, LIMIT, |line| tally += count(line))?;
     if !success && tally.failed == 0 {
         bail!("cargo test failed before its tests ran");
     }

@@ -2,10 +2,12 @@
 //!
 //! Must not: hide output; what a command prints is shown as it comes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -82,21 +84,53 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
 }
 
 /// Runs to the end, showing standard output and handing each line to `see`; true for success.
-pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> anyhow::Result<bool> {
+/// What is still running after `limit` is killed, with what it started: a hang is an answer too.
+pub(crate) fn watch(
+    command: &mut Command,
+    limit: Duration,
+    mut see: impl FnMut(&str),
+) -> anyhow::Result<bool> {
     let mut child = command
         .stdout(Stdio::piped())
+        .process_group(0)
         .spawn()
         .with_context(|| format!("start {}", name(command)))?;
-    let stdout = child.stdout.take().expect("standard output was asked for");
-    for read in BufReader::new(stdout).lines() {
-        let text = read.with_context(|| format!("read from {}", name(command)))?;
-        line(&text);
-        see(&text);
+    let lines = lines(child.stdout.take().expect("standard output was asked for"));
+    let deadline = Instant::now() + limit;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(text) => {
+                line(&text);
+                see(&text);
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                note(&format!(
+                    "still running after {limit:?}, killed: {}",
+                    name(command)
+                ));
+                let group = format!("-{}", child.id());
+                drop(self::command("kill").args(["-KILL", "--", &group]).status());
+                break;
+            }
+        }
     }
     Ok(child
         .wait()
         .with_context(|| format!("wait for {}", name(command)))?
         .success())
+}
+
+/// The lines of a stream as they come. Reads to the end, whatever the receiver does, so that the
+/// writer never meets a full or closed pipe.
+pub(crate) fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for text in BufReader::new(stream).lines().map_while(Result::ok) {
+            drop(sender.send(text));
+        }
+    });
+    receiver
 }
 
 fn name(command: &Command) -> String {
@@ -107,4 +141,28 @@ fn name(command: &Command) -> String {
             .map(|word| word.to_string_lossy().into_owned()),
     );
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_seen_and_the_exit_code_is_told() {
+        let mut seen = Vec::new();
+        let mut shell = command("sh");
+        shell.args(["-c", "echo one; echo two; exit 3"]);
+        let success = watch(&mut shell, Duration::from_secs(60), |line| {
+            seen.push(line.to_owned());
+        });
+        assert!(!success.unwrap());
+        assert_eq!(seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_hang_is_killed_with_its_children() {
+        let mut shell = command("sh");
+        shell.args(["-c", "sleep 1000 & sleep 1000"]);
+        assert!(!watch(&mut shell, Duration::from_millis(50), |_| ()).unwrap());
+    }
 }

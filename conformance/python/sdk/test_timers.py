@@ -11,13 +11,21 @@ SECONDS_MAX = 100
 pytestmark = [pytest.mark.mode("sync"), pytest.mark.needs("Sandbox.set_ttl"), pytest.mark.timeout(3 * SECONDS_MAX)]
 
 
-def test_intervals_of_one_minute_take_effect(client, sandboxes):
+def test_intervals_of_one_minute_take_effect_unless_there_is_activity(client, sandboxes):
     stops = sandboxes.create(auto_stop_interval=1)
     vanishes = sandboxes.create(auto_stop_interval=1, ephemeral=True)
     dies = sandboxes.create(auto_stop_interval=0, ttl_minutes=1)
     deletes = sandboxes.create(auto_delete_interval=1)
     deletes.stop()
     stays = sandboxes.create(auto_stop_interval=0)
+    busy = sandboxes.create(auto_stop_interval=1)
+
+    def reaches(sandbox, wanted: str, by: str) -> None:
+        def look() -> bool:
+            busy.process.exec("sleep 1")
+            return state(sandbox) == wanted
+
+        until(look, f"{wanted} by {by}", SECONDS_MAX)
 
     def state(sandbox) -> str:
         try:
@@ -25,21 +33,9 @@ def test_intervals_of_one_minute_take_effect(client, sandboxes):
         except NotFound:
             return "gone"
 
-    until(lambda: state(stops) == "stopped", "auto-stop", SECONDS_MAX)
-    until(lambda: state(vanishes) == "gone", "auto-stop of an ephemeral sandbox", SECONDS_MAX)
-    until(lambda: state(dies) == "gone", "time to live", SECONDS_MAX)
-    until(lambda: state(deletes) == "gone", "auto-delete of a stopped sandbox", SECONDS_MAX)
-    assert state(stays) == "started"
-
-
-def test_work_keeps_a_sandbox_awake(client, sandboxes):
-    """Activity every few seconds pushes the deadline; a twin without activity falls asleep."""
-    twin = sandboxes.create(auto_stop_interval=1)
-    busy = sandboxes.create(auto_stop_interval=1)
-
-    def twin_stopped() -> bool:
-        busy.process.exec("sleep 2")
-        return state_of(client.get(twin.id)) == "stopped"
-
-    until(twin_stopped, "the twin stops", SECONDS_MAX)
-    assert state_of(client.get(busy.id)) == "started"
+    reaches(stops, "stopped", "auto-stop")
+    reaches(vanishes, "gone", "auto-stop of an ephemeral sandbox")
+    reaches(dies, "gone", "its time to live")
+    reaches(deletes, "gone", "auto-delete")
+    assert state(stays) == "started", "zero means never"
+    assert state(busy) == "started", "each command pushed the deadline"

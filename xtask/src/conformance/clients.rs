@@ -3,6 +3,7 @@
 //! Must not: look into results beyond the file that a suite writes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::environments::{Node, Python};
 use super::results::{self, Outcome};
@@ -27,6 +28,9 @@ enum Suite {
     /// Name of the npm package.
     Node { package: &'static str },
 }
+
+/// One suite takes a minute or two; a hanging test fails by itself long before this.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 const NEWEST: Python = Python {
     requirements: "newest",
@@ -126,7 +130,7 @@ impl Client {
             }
         };
         server.tell(&mut command);
-        let success = run::watch(&mut command, |_| ())?;
+        let success = run::watch(&mut command, LIMIT, |_| ())?;
         let mut outcomes = results::read(&log)?;
         if !success && !outcomes.iter().any(Outcome::failed) {
             outcomes.push(Outcome::suite_failure(self.name));

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -136,13 +135,7 @@ impl Own {
             .stdout
             .take()
             .expect("standard output was asked for");
-        let (sender, lines) = mpsc::channel();
-        // Reads to the end, so that the server never meets a full or closed pipe.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                drop(sender.send(line));
-            }
-        });
+        let lines = run::lines(stdout);
         let deadline = Instant::now() + READY_WITHIN;
         let mut variables = BTreeMap::new();
         while variables.len() < VARIABLES.len() {
