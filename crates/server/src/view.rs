@@ -9,7 +9,7 @@ use sebring_core::timers::AutoDelete;
 use crate::config::PublicUrls;
 
 /// The user of a sandbox that names none, as clients know it.
-const DEFAULT_USER: &str = "daytona";
+pub(crate) const DEFAULT_USER: &str = "daytona";
 
 pub(crate) fn sandbox(sandbox: &Sandbox, urls: &PublicUrls) -> public::Sandbox {
     public::Sandbox {

@@ -28,7 +28,7 @@ ln -sf ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx
 chmod 0755 /usr/local/bin/node /usr/local/lib/node_modules/npm/bin/npm-cli.js \
     /usr/local/lib/node_modules/npm/bin/npx-cli.js
 npm install --global --no-fund --no-audit --loglevel=error \
-    typescript ts-node typescript-language-server
+    typescript@5 ts-node typescript-language-server
 
 say "making the user"
 useradd --create-home --uid 1000 --shell /bin/bash daytona

@@ -266,7 +266,7 @@ fn parse_sort(
 async fn parse_filter(app: &App, query: &Query, regions: &str) -> Result<Option<Filter>, ApiError> {
     query.boolean("includeErroredDeleted")?;
     query.boolean("includeWarm")?;
-    let gpus = query.bounds("minGpu", "maxGpu")?;
+    let gpus = query.bounds("minGpu", "maxGpu", 0)?;
     let no_gpu = gpus.min.is_none_or(|min| min <= 0) && gpus.max.is_none_or(|max| max >= 0);
     let classes: Vec<SandboxClass> = names(query, "sandboxClasses")?;
     if !no_gpu || !(classes.is_empty() || classes.contains(&SandboxClass::Container)) {
@@ -283,9 +283,9 @@ async fn parse_filter(app: &App, query: &Query, regions: &str) -> Result<Option<
             .into_iter()
             .map(str::to_owned)
             .collect(),
-        cpus: query.bounds("minCpu", "maxCpu")?,
-        memory_gib: query.bounds("minMemoryGiB", "maxMemoryGiB")?,
-        disk_gib: query.bounds("minDiskGiB", "maxDiskGiB")?,
+        cpus: query.bounds("minCpu", "maxCpu", 1)?,
+        memory_gib: query.bounds("minMemoryGiB", "maxMemoryGiB", 1)?,
+        disk_gib: query.bounds("minDiskGiB", "maxDiskGiB", 1)?,
         created_at: query.instants("createdAtAfter", "createdAtBefore")?,
         last_active_at: query.instants("lastEventAfter", "lastEventBefore")?,
         destroy_at: query.instants("autoDestroyAtAfter", "autoDestroyAtBefore")?,
@@ -297,7 +297,9 @@ async fn parse_filter(app: &App, query: &Query, regions: &str) -> Result<Option<
 fn parse_labels(query: &Query) -> Result<BTreeMap<String, String>, ApiError> {
     match query.text("labels") {
         None => Ok(BTreeMap::new()),
-        Some(text) => serde_json::from_str(text)
+        // Old releases (0.115 for one) send a literal null when they filter by nothing.
+        Some(text) => serde_json::from_str::<Option<BTreeMap<_, _>>>(text)
+            .map(Option::unwrap_or_default)
             .map_err(|_| invalid("labels", text, "expected a JSON object of strings")),
     }
 }

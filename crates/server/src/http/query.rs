@@ -88,10 +88,18 @@ impl Query {
         }
     }
 
-    pub(super) fn bounds(&self, min: &str, max: &str) -> Result<Bounds, ApiError> {
+    /// A range of whole numbers, neither end of which may be below `least`.
+    pub(super) fn bounds(&self, min: &str, max: &str, least: i64) -> Result<Bounds, ApiError> {
+        let end = |name: &str| match self.integer(name)? {
+            Some(number) if number < least => {
+                let expected = format!("expected a whole number of at least {least}");
+                Err(invalid(name, &number.to_string(), &expected))
+            }
+            found => Ok(found),
+        };
         Ok(Bounds {
-            min: self.integer(min)?,
-            max: self.integer(max)?,
+            min: end(min)?,
+            max: end(max)?,
         })
     }
 

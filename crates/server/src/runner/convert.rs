@@ -1,9 +1,13 @@
 //! Between the words of the runner protocol and those of the domain, without wildcard arms.
 
+use std::collections::BTreeMap;
+
 use sebring_api::runner as wire;
 use sebring_core::lifecycle::{Failure, FailureCode, Goal, Report, Reported, StopMode, StopReason};
 use sebring_core::network::Policy;
 use sebring_core::sandbox::Sandbox;
+
+use crate::view::DEFAULT_USER;
 
 /// What to tell the runner so that the sandbox becomes as `goal` says.
 pub(crate) fn command(sandbox: &Sandbox, goal: Goal) -> wire::Command {
@@ -35,7 +39,7 @@ fn spec(sandbox: &Sandbox) -> wire::SandboxSpec {
             disk_gib: sandbox.resources.disk_gib,
         },
         user: sandbox.user.clone(),
-        env: sandbox.env.clone(),
+        env: environment(sandbox),
         network: match &sandbox.network {
             Policy::Open => wire::NetworkSpec::Open,
             Policy::BlockAll => wire::NetworkSpec::BlockAll,
@@ -44,6 +48,30 @@ fn spec(sandbox: &Sandbox) -> wire::SandboxSpec {
             },
         },
     }
+}
+
+/// The owner's variables and those by which a program learns where it runs. The latter are facts
+/// and win over an owner's variable of the same name.
+fn environment(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let mut env = sandbox.env.clone();
+    let user = sandbox
+        .user
+        .clone()
+        .unwrap_or_else(|| DEFAULT_USER.to_owned());
+    env.extend([
+        ("DAYTONA_SANDBOX_ID".to_owned(), sandbox.id.to_string()),
+        (
+            "DAYTONA_SANDBOX_SNAPSHOT".to_owned(),
+            sandbox.snapshot.clone(),
+        ),
+        ("DAYTONA_SANDBOX_USER".to_owned(), user),
+        (
+            "DAYTONA_ORGANIZATION_ID".to_owned(),
+            sandbox.organization.to_string(),
+        ),
+        ("DAYTONA_REGION_ID".to_owned(), sandbox.region.clone()),
+    ]);
+    env
 }
 
 /// What the runner said.
