@@ -75,7 +75,21 @@ async fn a_failure_at_any_step_leaves_nothing_and_the_next_try_succeeds() {
                 panic!("{point} leaves\n{left}");
             });
     }
+    old_overlay_syntax_works(&fixture).await;
     fixture.close().await;
+}
+
+/// Kernels before 6.8 do not know the option that gives layers one by one.
+async fn old_overlay_syntax_works(fixture: &Fixture) {
+    fault::arm("setup.old_kernel_overlay");
+    let id = SandboxId::random();
+    let seen = fixture.runner.command(id, running(1, spec())).await;
+    assert!(fault::disarm(), "the child takes its own copy");
+    assert!(
+        matches!(seen.state, ObservedState::Running { .. }),
+        "{seen:?}"
+    );
+    fixture.runner.command(id, deleted(2)).await;
 }
 
 /// So that every point is known by name.

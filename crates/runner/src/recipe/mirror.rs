@@ -26,7 +26,11 @@ impl Mirror {
             return Err(Error::UnknownDistribution { id: distribution });
         }
         let sources = host_sources(root, &suite);
-        Ok(Self { distribution, suite, sources })
+        Ok(Self {
+            distribution,
+            suite,
+            sources,
+        })
     }
 }
 

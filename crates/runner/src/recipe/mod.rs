@@ -18,8 +18,12 @@ use mirror::Mirror;
 const PACKAGES: &str = "python3,python3-pip,python3-venv,git,curl,wget,ca-certificates,ripgrep,\
     procps,less,jq,zip,unzip,xz-utils,openssh-client,rsync,iproute2,iputils-ping,locales,nano,file";
 /// Documentation and translations are a third of a minimal system and nobody reads them here.
-const LEFT_OUT: [&str; 4] =
-    ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"];
+const LEFT_OUT: [&str; 4] = [
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/info/*",
+    "/usr/share/locale/*",
+];
 
 const INSIDE: &str = include_str!("inside.sh");
 const OUTSIDE: &str = include_str!("outside.sh");
@@ -36,7 +40,9 @@ impl Recipe {
     /// # Errors
     /// When the host's distribution is neither Debian nor Ubuntu.
     pub fn of_host() -> Result<Self, Error> {
-        Ok(Self { mirror: Mirror::of_host(Path::new("/"))? })
+        Ok(Self {
+            mirror: Mirror::of_host(Path::new("/"))?,
+        })
     }
 
     /// Directory name of the layer that this recipe makes. It changes with the recipe, so that an
@@ -50,7 +56,12 @@ impl Recipe {
             hash.update([0]);
         }
         let digest = hex::encode(hash.finalize());
-        format!("{}-{}-{}", self.mirror.distribution, self.mirror.suite, &digest[..12])
+        format!(
+            "{}-{}-{}",
+            self.mirror.distribution,
+            self.mirror.suite,
+            &digest[..12]
+        )
     }
 
     /// Fills the empty directory `root`. Takes about a minute and needs the network.
@@ -80,7 +91,12 @@ impl Recipe {
         );
         if run::host_has_own_authorities() {
             // Runtimes that carry their own list of roots must be told of the system's.
-            for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS"] {
+            for name in [
+                "SSL_CERT_FILE",
+                "REQUESTS_CA_BUNDLE",
+                "PIP_CERT",
+                "NODE_EXTRA_CA_CERTS",
+            ] {
                 env.insert(name.to_owned(), run::CA_BUNDLE.to_owned());
             }
         }

@@ -54,7 +54,11 @@ pub enum Error {
         source: std::io::Error,
     },
     #[error("{step} failed ({status}); the end of its output:\n{output}")]
-    Step { step: &'static str, status: String, output: String },
+    Step {
+        step: &'static str,
+        status: String,
+        output: String,
+    },
     #[error("prepare {path}")]
     File {
         path: PathBuf,
@@ -70,7 +74,13 @@ pub(super) fn bootstrap(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "mmdebstrap", "--mode=root"]);
+    command.args([
+        "--mount",
+        "--propagation",
+        "private",
+        "mmdebstrap",
+        "--mode=root",
+    ]);
     command.args(["--variant=minbase", "--skip=check/empty"]);
     command.arg("--aptopt=Acquire::Languages \"none\"");
     command.args(LEFT_OUT.map(|path| format!("--dpkgopt=path-exclude={path}")));
@@ -78,9 +88,14 @@ pub(super) fn bootstrap(
     command.arg(&mirror.suite).arg(root).args(&mirror.sources);
     let mut percent = 1;
     run("mmdebstrap", command, "", &mut |line| {
-        let Some(doing) = line.strip_prefix("I: ") else { return };
+        let Some(doing) = line.strip_prefix("I: ") else {
+            return;
+        };
         percent = bootstrap_percent(doing).unwrap_or(percent);
-        progress(Progress { percent, doing: doing.to_owned() });
+        progress(Progress {
+            percent,
+            doing: doing.to_owned(),
+        });
     })
 }
 
@@ -94,32 +109,63 @@ fn bootstrap_percent(doing: &str) -> Option<u8> {
         ("installing remaining", 42),
         ("cleaning package lists", 72),
     ];
-    known.iter().find(|(start, _)| doing.starts_with(start)).map(|(_, percent)| *percent)
+    known
+        .iter()
+        .find(|(start, _)| doing.starts_with(start))
+        .map(|(_, percent)| *percent)
 }
 
 /// What the distribution does not package, the user, and cleaning up.
 pub(super) fn finish(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
-    let bundle = if Path::new(CA_BUNDLE).exists() { CA_BUNDLE } else { "" };
+    let bundle = if Path::new(CA_BUNDLE).exists() {
+        CA_BUNDLE
+    } else {
+        ""
+    };
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]);
-    command.args(["sh", "-c", OUTSIDE, "sh"]).arg(root).arg(bundle);
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+    ]);
+    command
+        .args(["sh", "-c", OUTSIDE, "sh"])
+        .arg(root)
+        .arg(bundle);
+    command.env_clear().env(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
     for name in ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT"] {
         command.env(name, CA_BUNDLE);
     }
-    #[expect(clippy::disallowed_methods, reason = "handed on to package clients, not interpreted")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "handed on to package clients, not interpreted"
+    )]
     for name in PASSED_ON {
         if let Ok(value) = std::env::var(name) {
             command.env(name, value);
         }
     }
     let mut percent = 74;
-    run("the set-up inside the new root", command, INSIDE, &mut |line| {
-        if let Some(doing) = line.strip_prefix("sebring-step: ") {
-            progress(Progress { percent, doing: doing.to_owned() });
-            percent = (percent + 6).min(99);
-        }
-    })
+    run(
+        "the set-up inside the new root",
+        command,
+        INSIDE,
+        &mut |line| {
+            if let Some(doing) = line.strip_prefix("sebring-step: ") {
+                progress(Progress {
+                    percent,
+                    doing: doing.to_owned(),
+                });
+                percent = (percent + 6).min(99);
+            }
+        },
+    )
 }
 
 /// Roots that the operator added to this host are trusted in its sandboxes too.
@@ -127,11 +173,16 @@ pub(super) fn trust_host_authorities(root: &Path) -> Result<(), Error> {
     let to = root.join(&OWN_AUTHORITIES[1..]);
     let mut any = false;
     for from in own_authorities() {
-        let Some(name) = from.file_name() else { continue };
+        let Some(name) = from.file_name() else {
+            continue;
+        };
         let target = to.join(name);
         std::fs::create_dir_all(&to)
             .and_then(|()| std::fs::copy(&from, &target))
-            .map_err(|source| Error::File { path: target.clone(), source })?;
+            .map_err(|source| Error::File {
+                path: target.clone(),
+                source,
+            })?;
         any = true;
     }
     if !any {
@@ -147,9 +198,15 @@ pub(super) fn host_has_own_authorities() -> bool {
 }
 
 fn own_authorities() -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(OWN_AUTHORITIES) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(OWN_AUTHORITIES) else {
+        return Vec::new();
+    };
     let is_certificate = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "crt");
-    entries.flatten().map(|entry| entry.path()).filter(is_certificate).collect()
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_certificate)
+        .collect()
 }
 
 /// Runs one step, feeds it `input`, and shows each line it prints to `on_line`.
@@ -159,10 +216,16 @@ fn run(
     input: &str,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
-    let start = |source| Error::Start { program: step, source };
+    let start = |source| Error::Start {
+        program: step,
+        source,
+    };
     // One pipe for both streams keeps their order.
     let (reader, writer) = std::io::pipe().map_err(start)?;
-    command.stdout(writer.try_clone().map_err(start)?).stderr(writer).stdin(Stdio::piped());
+    command
+        .stdout(writer.try_clone().map_err(start)?)
+        .stderr(writer)
+        .stdin(Stdio::piped());
     let mut child = command.spawn().map_err(start)?;
     // Our copies of the write end live in `command`; the pipe ends with the child only without them.
     drop(command);
@@ -184,7 +247,11 @@ fn run(
         return Ok(());
     }
     let output = Vec::from(kept).join("\n");
-    Err(Error::Step { step, status: status.to_string(), output })
+    Err(Error::Step {
+        step,
+        status: status.to_string(),
+        output,
+    })
 }
 
 #[cfg(test)]
@@ -195,8 +262,13 @@ mod tests {
     fn a_failing_step_tells_the_end_of_its_output() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo first; echo why >&2; exit 3"]);
-        let failure = run("a step", command, "", &mut |_| {}).unwrap_err().to_string();
-        assert!(failure.contains("exit status: 3") && failure.contains("first\nwhy"), "{failure}");
+        let failure = run("a step", command, "", &mut |_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(
+            failure.contains("exit status: 3") && failure.contains("first\nwhy"),
+            "{failure}"
+        );
     }
 
     #[test]

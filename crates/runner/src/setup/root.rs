@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::mount::{
@@ -30,20 +30,25 @@ pub(super) fn enter(request: &Request, user: BorrowedFd<'_>) -> io::Result<()> {
         MountFlags::empty(),
         c"size=64k,mode=700",
     )?;
+    // Short relative names: a sandbox can read them in its /proc/mounts, and older kernels take
+    // no more than 256 bytes of them.
+    rustix::process::chdir(scratch)?;
     // The kernel wants layers top first.
     let mut lower = Vec::with_capacity(request.layers.len());
     for (number, layer) in request.layers.iter().enumerate().rev() {
-        let place = scratch.join(number.to_string());
-        attach_mapped(layer, &place, user)?;
+        let place = number.to_string();
+        attach_mapped(layer, Path::new(&place), user)?;
         lower.push(place);
     }
-    let disk = scratch.join("disk");
-    attach_mapped(&request.disk, &disk, user)?;
-    let root = scratch.join("root");
-    fs::create_dir(&root)?;
+    attach_mapped(&request.disk, Path::new("disk"), user)?;
+    fs::create_dir("root")?;
     use_files_as_sandbox_root(request.base_id)?;
-    mount_overlay(&lower, &disk, &root)?;
-    rustix::process::chdir(&root)?;
+    let syntax = match request.fault.as_deref() {
+        Some(OLD_KERNEL) => Syntax::Joined,
+        _ => Syntax::OneByOne,
+    };
+    mount_overlay(&lower, syntax, Path::new("root"))?;
+    rustix::process::chdir("root")?;
     rustix::process::pivot_root(".", ".")?;
     // The old root lies over the new one now; this takes it and all mounts beneath it away.
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
@@ -72,15 +77,13 @@ fn use_files_as_sandbox_root(base_id: u32) -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, full)?)
 }
 
-/// Layers are given one by one: the classic option string is limited to a page.
-fn mount_overlay(lower: &[PathBuf], disk: &Path, target: &Path) -> io::Result<()> {
-    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for layer in lower {
-        fsconfig_set_string(&overlay, "lowerdir+", layer)?;
-    }
-    fsconfig_set_string(&overlay, "upperdir", disk.join("upper"))?;
-    fsconfig_set_string(&overlay, "workdir", disk.join("work"))?;
-    fsconfig_create(&overlay)?;
+fn mount_overlay(lower: &[String], syntax: Syntax, target: &Path) -> io::Result<()> {
+    let overlay = match configure(lower, syntax) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            configure(lower, Syntax::Joined)?
+        }
+        other => other?,
+    };
     // Images may hold device nodes; sandbox root must not be able to open one.
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     let mount = fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
@@ -92,4 +95,32 @@ fn mount_overlay(lower: &[PathBuf], disk: &Path, target: &Path) -> io::Result<()
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )?;
     Ok(())
+}
+
+/// A fault that tests arm to see the syntax of kernels that are not at hand.
+const OLD_KERNEL: &str = "setup.old_kernel_overlay";
+
+/// How the layers are given to the kernel.
+#[derive(Clone, Copy)]
+enum Syntax {
+    /// Since Linux 6.8; any number of layers.
+    OneByOne,
+    /// All that older kernels know.
+    Joined,
+}
+
+fn configure(lower: &[String], syntax: Syntax) -> io::Result<OwnedFd> {
+    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    match syntax {
+        Syntax::OneByOne => {
+            for layer in lower {
+                fsconfig_set_string(&overlay, "lowerdir+", layer)?;
+            }
+        }
+        Syntax::Joined => fsconfig_set_string(&overlay, "lowerdir", lower.join(":"))?,
+    }
+    fsconfig_set_string(&overlay, "upperdir", "disk/upper")?;
+    fsconfig_set_string(&overlay, "workdir", "disk/work")?;
+    fsconfig_create(&overlay)?;
+    Ok(overlay)
 }
