@@ -20,8 +20,9 @@ use crate::cgroups::{Cgroups, Group};
 use crate::disk::Pool;
 use crate::network::Occupied;
 use crate::runner::Shared;
-use crate::sandbox::records::{Meta, Records, Running, start_time};
+use crate::sandbox::records::{Meta, Records, Running};
 use crate::sandbox::{Actor, Life, Live, tear_down, watch_end};
+use crate::stat::Stat;
 
 /// A sandbox that an earlier runner left behind.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ fn judge(id: SandboxId, records: &Records, cgroups: &Cgroups, pool: &Pool) -> Op
 fn find_alive(running: &Running) -> Option<OwnedFd> {
     // The descriptor first: whatever is true of the number afterwards is true of the descriptor.
     let process = sebring_sys::userns::pidfd_of(running.pid).ok()?;
-    if start_time(running.pid).ok()? != running.start_time {
+    if Stat::of(running.pid).ok()?.start_time != running.start_time {
         return None;
     }
     let at_once = Timespec {

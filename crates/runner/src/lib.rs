@@ -22,6 +22,7 @@ mod seccomp;
 mod setup;
 pub mod snapshots;
 mod spawner;
+mod stat;
 mod teardown;
 mod undo;
 

@@ -80,29 +80,61 @@ impl Place {
             .count())
     }
 
-    /// Kills whatever a failed test has left running, so that it does not fail the next one.
-    pub fn kill_processes(&self) {
+    /// Takes off the host what a failed test has left there, so that it does not fail the next
+    /// one. Everything may be gone already.
+    pub fn clean_up(&self) {
+        let name = format!("sebring-{}", self.instance);
         for dir in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
-            let group = Path::new(dir).join(format!("sebring-{}", self.instance));
-            // Absent when the test has cleaned up, or where this kind of group is not mounted.
-            drop(fs::write(group.join("cgroup.kill"), "1"));
+            drop(fs::write(
+                Path::new(dir).join(&name).join("cgroup.kill"),
+                "1",
+            ));
+        }
+        for group in self.group_dirs() {
+            remove_groups(&group);
+        }
+        let table = format!("sebring_{}", self.instance);
+        drop(
+            Command::new("nft")
+                .args(["delete", "table", "inet", &table])
+                .output(),
+        );
+        let chosen = fs::read_to_string(self.data_dir.join("network.json")).unwrap_or_default();
+        if let Some(subnet) = chosen
+            .split('"')
+            .find_map(|word| word.strip_suffix(".0.0/16"))
+        {
+            let gateway = format!("{subnet}.0.1/32");
+            drop(
+                Command::new("ip")
+                    .args(["addr", "del", &gateway, "dev", "lo"])
+                    .output(),
+            );
         }
     }
 
-    fn groups(&self, things: &mut Things) -> io::Result<()> {
+    /// This instance's own directory in every control group hierarchy.
+    fn group_dirs(&self) -> Vec<PathBuf> {
         let name = format!("sebring-{}", self.instance);
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let mut dirs = Vec::new();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
-            let Some(mount) = line.split(' ').nth(4) else {
-                continue;
-            };
-            find_dirs(Path::new(mount), &name, 3, &mut |found| {
-                for id in names(found).unwrap_or_default() {
-                    if found.join(&id).is_dir() {
-                        things.insert(format!("cgroup {}/{id}", found.display()));
-                    }
+            if let Some(mount) = line.split(' ').nth(4) {
+                find_dirs(Path::new(mount), &name, 3, &mut |found| {
+                    dirs.push(found.to_owned())
+                });
+            }
+        }
+        dirs
+    }
+
+    fn groups(&self, things: &mut Things) -> io::Result<()> {
+        for dir in self.group_dirs() {
+            for id in names(&dir)? {
+                if dir.join(&id).is_dir() {
+                    things.insert(format!("cgroup {}/{id}", dir.display()));
                 }
-            });
+            }
         }
         Ok(())
     }
@@ -149,6 +181,17 @@ impl Place {
         }
         Ok(())
     }
+}
+
+fn remove_groups(dir: &Path) {
+    for child in names(dir).unwrap_or_default() {
+        let child = dir.join(child);
+        if child.is_dir() {
+            remove_groups(&child);
+        }
+    }
+    // Busy until its processes have gone; then it stays, empty.
+    drop(fs::remove_dir(dir));
 }
 
 fn find_dirs(dir: &Path, name: &str, depth: u32, found: &mut dyn FnMut(&Path)) {

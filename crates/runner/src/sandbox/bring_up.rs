@@ -25,10 +25,10 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use sebring_api::boot::{BootConfig, BootLimits};
 use sebring_api::runner::{FailureCode, Phase, SandboxSpec};
 use sebring_core::id::{IncarnationId, SandboxId};
+use tracing::warn;
 
 use super::door;
 use super::failure::{Failure, in_phase};
-use super::records::start_time;
 use crate::cgroups::{Group, Limits};
 use crate::fault;
 use crate::host;
@@ -37,6 +37,7 @@ use crate::runner::Shared;
 use crate::snapshots::{self, Snapshot};
 use crate::spawner::wire::{Request, StandIns};
 use crate::spawner::{Descriptors, Newborn, SetupError};
+use crate::stat::Stat;
 use crate::undo::Undo;
 
 /// Room above the limit while the root is mounted: overlay makes a few directories, and a full
@@ -45,6 +46,9 @@ const MOUNT_HEADROOM_BYTES: u64 = 32 << 20;
 /// Processes and threads in one sandbox: enough for parallel builds and browsers.
 pub(crate) const PIDS_MAX: u32 = 4096;
 const LOG_NAME: &str = "toolbox.log";
+/// Times that a first process is made before its deaths are reported: one spawner that is killed
+/// takes one attempt of each sandbox, and twice in a row somebody means it.
+const BIRTHS_MAX: u32 = 3;
 
 /// A sandbox that runs, as far as the host is concerned.
 #[derive(Debug)]
@@ -84,16 +88,17 @@ pub(crate) fn bring_up(
 
     let door_dir = shared.records.run_dir(id);
     let door = Undo::new(|| super::tear_down::forget_running(shared, id));
-    let mut newborn =
-        isolate(shared, id, spec, &snapshot, &seat, &group).map_err(in_phase("isolate"))?;
     let process = Undo::new(|| super::tear_down::end_group(&group));
-    phases.mark("isolate");
-
-    newborn.wait_until_executed().map_err(setup_failure)?;
+    let mut attempt = || {
+        let mut newborn = isolate(shared, id, spec, &snapshot, &seat, &group)?;
+        phases.mark("isolate");
+        newborn.wait_until_executed().map(|()| newborn)
+    };
+    let newborn = until_born(&group, &mut attempt).map_err(setup_failure)?;
     let ready = || -> io::Result<u64> {
         fault::at("bring_up.ready")?;
         shared.pool.limit_disk(id, disk_bytes(spec))?;
-        start_time(newborn.pid)
+        Ok(Stat::of(newborn.pid)?.start_time)
     };
     let start_time = ready().map_err(in_phase("ready"))?;
     phases.mark("ready");
@@ -112,6 +117,25 @@ pub(crate) fn bring_up(
         slot,
         group,
     })
+}
+
+/// Attempts again when the first process or the spawner was killed in the middle, from outside or
+/// for memory: no code of the sandbox has run, and what was there before it is as it was.
+fn until_born(
+    group: &Group,
+    attempt: &mut dyn FnMut() -> Result<Newborn, SetupError>,
+) -> Result<Newborn, SetupError> {
+    for _ in 1..BIRTHS_MAX {
+        match attempt() {
+            Err(error) if error.is_death() => {
+                warn!(error = %error, "set-up cut short; trying again");
+                // A spawner that died before it answered may have left a child unknown to us.
+                super::tear_down::end_group(group);
+            }
+            other => return other,
+        }
+    }
+    attempt()
 }
 
 pub(crate) const fn memory_bytes(spec: &SandboxSpec) -> u64 {
@@ -190,7 +214,7 @@ fn isolate(
     snapshot: &Snapshot,
     seat: &Seat,
     group: &Group,
-) -> io::Result<Newborn> {
+) -> Result<Newborn, SetupError> {
     let (_, listener) = door::open(&shared.records.run_dir(id), shared.server_group)?;
     fault::at("bring_up.isolate")?;
     let config = boot_config_file(&boot_config(id, spec, snapshot, shared.processors.count()))?;
@@ -202,7 +226,7 @@ fn isolate(
         .truncate(true)
         .mode(0o600)
         .open(shared.pool.disk_path(id).join(LOG_NAME))?;
-    rustix::fs::fcntl_setfl(&log, rustix::fs::OFlags::APPEND)?;
+    rustix::fs::fcntl_setfl(&log, rustix::fs::OFlags::APPEND).map_err(io::Error::from)?;
     let request = spawn_request(shared, id, spec, snapshot, seat, group);
     let descriptors = Descriptors {
         user_namespace: seat.user_namespace.as_fd(),
@@ -212,13 +236,7 @@ fn isolate(
         config: config.as_fd(),
         log: log.as_fd(),
     };
-    shared
-        .spawner
-        .spawn(&request, &descriptors)
-        .inspect_err(|_| {
-            // A spawner that died in the middle may have left a child that nobody else knows of.
-            super::tear_down::end_group(group);
-        })
+    shared.spawner.spawn(&request, &descriptors)
 }
 
 fn spawn_request(
@@ -297,8 +315,10 @@ fn boot_config_file(config: &BootConfig) -> io::Result<File> {
 
 fn setup_failure(error: SetupError) -> Failure {
     let code = match &error {
-        SetupError::Step { source, .. } => super::failure::code_of(source),
-        SetupError::Died | SetupError::Late | SetupError::Status(_) => FailureCode::HostError,
+        SetupError::Step { source, .. } | SetupError::Host(source) => {
+            super::failure::code_of(source)
+        }
+        SetupError::Died | SetupError::Late | SetupError::NoAnswer(_) => FailureCode::HostError,
     };
     Failure::new(code, "isolate", error)
 }

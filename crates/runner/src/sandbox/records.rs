@@ -108,15 +108,6 @@ impl Records {
     }
 }
 
-/// Start time of `pid` in clock ticks since boot: field 22 of its `stat`.
-pub(crate) fn start_time(pid: i32) -> io::Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is a name in brackets that may contain anything.
-    text.rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok())
-        .ok_or_else(|| io::Error::other("no start time in stat"))
-}
-
 /// A reader sees the old file or the new one. Not synced: after a power cut the sandbox is not
 /// running anyway, and its disk speaks for itself.
 fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {

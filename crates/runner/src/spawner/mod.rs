@@ -8,8 +8,9 @@
 //!    └───────────── status pipe: failing step, or nothing and closed by exec ──────┘
 //! ```
 //!
-//! The answer comes as soon as the child exists; how it fares comes over the status pipe. The
-//! spawner ends when the runner does; sandboxes do not.
+//! The answer comes as soon as the child exists; how it fares comes over the status pipe. Death
+//! closes that pipe as exec does, so a silent end is believed only of a child that is alive after
+//! it. The spawner ends when the runner does; sandboxes do not.
 //!
 //! Must not: decide anything. Next: `serve` for the other side, `crate::setup` for the child.
 
@@ -28,6 +29,7 @@ use rustix::event::{PollFd, PollFlags};
 use tracing::warn;
 
 use crate::config::SpawnerProgram;
+use crate::stat::Stat;
 use wire::{Answer, Introduction, Request};
 
 /// How long a child may take from clone to exec. Generous: a host with a full disk queue is slow,
@@ -80,21 +82,24 @@ impl Spawner {
         })
     }
 
-    /// Clones a sandbox. When the spawner is found dead it is started anew and asked once more;
-    /// the caller's group for the sandbox makes a child of the dead one findable.
-    pub(crate) fn spawn(&self, request: &Request, fds: &Descriptors<'_>) -> io::Result<Newborn> {
+    /// Clones a sandbox. A spawner that does not answer is given up, and the next call starts
+    /// another; whether this one has cloned before, only the caller's group for the sandbox tells.
+    pub(crate) fn spawn(
+        &self,
+        request: &Request,
+        fds: &Descriptors<'_>,
+    ) -> Result<Newborn, SetupError> {
         let mut slot = self.process.lock();
-        if let Some(process) = slot.as_ref() {
-            match process.ask(request, fds) {
-                Err(error) if is_gone(&error) => {
-                    warn!(error = %error, "the spawner is gone; starting another");
-                    *slot = None;
-                }
-                other => return other,
-            }
+        let process = match slot.take() {
+            Some(process) => process,
+            None => Process::start(&self.program, &self.introduction)?,
+        };
+        let newborn = process.ask(request, fds);
+        match &newborn {
+            Err(SetupError::NoAnswer(error)) => warn!(error = %error, "the spawner is gone"),
+            _ => *slot = Some(process),
         }
-        let process = slot.insert(Process::start(&self.program, &self.introduction)?);
-        process.ask(request, fds)
+        newborn
     }
 
     /// Its process id, for tests that kill it.
@@ -133,7 +138,7 @@ impl Process {
         })
     }
 
-    fn ask(&self, request: &Request, fds: &Descriptors<'_>) -> io::Result<Newborn> {
+    fn ask(&self, request: &Request, fds: &Descriptors<'_>) -> Result<Newborn, SetupError> {
         let (status, write_end) = io::pipe()?;
         let descriptors = [
             fds.user_namespace,
@@ -144,16 +149,18 @@ impl Process {
             fds.log,
             write_end.as_fd(),
         ];
-        wire::send(self.socket.as_fd(), request, &descriptors)?;
-        let (answer, mut received) = wire::receive::<Answer>(self.socket.as_fd())?;
+        let socket = self.socket.as_fd();
+        let (answer, mut received) = wire::send(socket, request, &descriptors)
+            .and_then(|()| wire::receive::<Answer>(socket))
+            .map_err(SetupError::NoAnswer)?;
         match answer {
             Answer::Cloned { pid } => {
                 let pidfd = received
                     .pop()
-                    .ok_or_else(|| io::Error::other("no pidfd came"))?;
+                    .ok_or_else(|| SetupError::NoAnswer(io::Error::other("no pidfd came")))?;
                 Ok(Newborn { pid, pidfd, status })
             }
-            Answer::Refused { errno } => Err(io::Error::from_raw_os_error(errno)),
+            Answer::Refused { errno } => Err(io::Error::from_raw_os_error(errno).into()),
         }
     }
 }
@@ -180,10 +187,10 @@ impl Newborn {
         let mut report = String::new();
         self.status.read_to_string(&mut report)?;
         if report.is_empty() {
-            return if self.has_ended() {
-                Err(SetupError::Died)
-            } else {
+            return if self.is_alive() {
                 Ok(())
+            } else {
+                Err(SetupError::Died)
             };
         }
         let (errno, step) = report.split_once(' ').unwrap_or(("0", &report));
@@ -194,17 +201,21 @@ impl Newborn {
         })
     }
 
-    /// The pipe also closes when the child dies without a word.
-    fn has_ended(&self) -> bool {
+    /// A dying process closes its pipe well before its end can be waited for.
+    fn is_alive(&self) -> bool {
+        let doomed = Stat::of(self.pid).is_ok_and(Stat::is_doomed);
+        // Looked at last: as long as it has not ended, the number above was its own.
         let mut poll = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let at_once = rustix::event::Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        matches!(rustix::event::poll(&mut poll, Some(&at_once)), Ok(1))
+        let ended = !matches!(rustix::event::poll(&mut poll, Some(&at_once)), Ok(0));
+        !doomed && !ended
     }
 }
 
+/// Why there is no toolbox.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
     #[error("set up: {step}")]
@@ -213,16 +224,64 @@ pub(crate) enum SetupError {
     Died,
     #[error("the set-up took longer than {} s", SETUP_WAIT.as_secs())]
     Late,
-    #[error("read the set-up status")]
-    Status(#[from] io::Error),
+    #[error("the spawner did not answer")]
+    NoAnswer(#[source] io::Error),
+    #[error(transparent)]
+    Host(#[from] io::Error),
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::UnexpectedEof
-    )
+impl SetupError {
+    /// Whether something of ours was killed, which says nothing about the sandbox.
+    pub(crate) const fn is_death(&self) -> bool {
+        match self {
+            Self::Died | Self::NoAnswer(_) => true,
+            Self::Step { .. } | Self::Late | Self::Host(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A newborn whose set-up is `script`, with the status pipe as its standard output.
+    fn newborn(script: &str) -> (Newborn, Child) {
+        let (status, theirs) = io::pipe().unwrap();
+        let child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .stdout(theirs)
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let pidfd = sebring_sys::userns::pidfd_of(pid).unwrap();
+        (Newborn { pid, pidfd, status }, child)
+    }
+
+    #[test]
+    fn a_death_during_set_up_is_never_taken_for_success() {
+        for _ in 0..200 {
+            let (mut newborn, mut child) = newborn("exec sleep 1000");
+            child.kill().unwrap();
+            let outcome = newborn.wait_until_executed();
+            assert!(matches!(outcome, Err(SetupError::Died)), "{outcome:?}");
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_closes_while_its_process_lives_is_success() {
+        let (mut newborn, mut child) = newborn("exec sleep 1000 >&-");
+        newborn.wait_until_executed().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_failed_step_is_named() {
+        let (mut newborn, mut child) = newborn("printf '28 setup.root'");
+        let error = newborn.wait_until_executed().unwrap_err();
+        assert_eq!(error.to_string(), "set up: setup.root");
+        assert!(!error.is_death());
+        child.wait().unwrap();
+    }
 }

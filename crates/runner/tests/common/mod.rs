@@ -89,7 +89,7 @@ impl Dirs {
 impl Drop for Dirs {
     fn drop(&mut self) {
         let pool = self.place.data_dir.join("pool");
-        self.place.kill_processes();
+        self.place.clean_up();
         // Unmounted already unless the test has failed.
         rustix::mount::unmount(&pool, rustix::mount::UnmountFlags::DETACH).ok();
         drop(fs::remove_dir_all(&self.place.run_dir));
