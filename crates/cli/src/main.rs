@@ -18,7 +18,8 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// Sandboxes for AI agents on your own machine.
 #[derive(Debug, Parser)]
@@ -42,6 +43,11 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Measure a running server honestly
     Bench(bench::Bench),
+    /// Print a completion script, for example: source <(sebring completion bash)
+    Completion {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// The host's side of sandboxes (started by `up`)
     #[command(hide = true)]
     Runner(roles::RunnerRole),
@@ -61,6 +67,15 @@ fn main() -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Completion { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "sebring",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Runner(role) => role.run(),
         Command::Server(role) => role.run(),
         Command::Spawner(role) => role.run(),
@@ -70,6 +85,37 @@ fn main() -> ExitCode {
         Err(error) => {
             output::error(&error);
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn completion_knows_every_public_command() {
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut Cli::command(), "sebring", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for public in [
+            "up",
+            "down",
+            "env",
+            "status",
+            "doctor",
+            "bench",
+            "completion",
+        ] {
+            assert!(
+                script.contains(&format!("sebring__subcmd__{public}")),
+                "{public}"
+            );
         }
     }
 }
