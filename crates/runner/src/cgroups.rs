@@ -299,15 +299,16 @@ impl Group {
     }
 
     /// Removes the groups, which must be empty of processes. Gone is fine.
+    ///
+    /// The v2 group goes last, as it came first: while it is there, a sweep knows of the others.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        remove_tree(&self.unified)?;
         for dir in [&self.v1_memory, &self.v1_cpu, &self.v1_pids]
             .into_iter()
             .flatten()
         {
             remove_dir(dir)?;
         }
-        Ok(())
+        remove_tree(&self.unified)
     }
 
     fn dirs(&self) -> impl Iterator<Item = &PathBuf> {

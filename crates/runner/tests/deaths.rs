@@ -26,7 +26,7 @@ const BURST: usize = 30;
 async fn sandboxes_come_up_although_the_spawner_is_killed_meanwhile() {
     let fixture = Fixture::start().await;
     let runner = fixture.runner.clone();
-    let (seen, killed) = burst(&fixture, 3, move || {
+    let (seen, killed) = burst(&fixture, 2, move || {
         let spawner = runner.spawner_pid()?;
         // Not before it works: then the kill meets a clone rather than a start.
         (!children(spawner).is_empty()).then_some(spawner)

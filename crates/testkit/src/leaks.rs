@@ -121,7 +121,7 @@ impl Place {
         for line in mounts.lines().filter(|line| line.contains(" - cgroup")) {
             if let Some(mount) = line.split(' ').nth(4) {
                 find_dirs(Path::new(mount), &name, 3, &mut |found| {
-                    dirs.push(found.to_owned())
+                    dirs.push(found.to_owned());
                 });
             }
         }

@@ -64,6 +64,8 @@ pub(crate) fn remove_group(group: &Group) {
                     if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
                 {
                     pause();
+                    // A spawner that has outlived its runner for a moment may add one more.
+                    group.kill()?;
                 }
                 other => return other,
             }
