@@ -94,7 +94,13 @@ pub(crate) fn bring_up(
         phases.mark("isolate");
         newborn.wait_until_executed().map(|()| newborn)
     };
-    let newborn = until_born(&group, &mut attempt).map_err(setup_failure)?;
+    let mut again = || {
+        // A spawner that died before it answered may have left a child unknown to us. The group
+        // goes with it: the kernel kills whatever is cloned into one that was killed before.
+        super::tear_down::remove_group(&group);
+        limits(shared, id, spec, slot).map(|_| ())
+    };
+    let newborn = until_born(&mut attempt, &mut again).map_err(setup_failure)?;
     let ready = || -> io::Result<u64> {
         fault::at("bring_up.ready")?;
         shared.pool.limit_disk(id, disk_bytes(spec))?;
@@ -122,15 +128,14 @@ pub(crate) fn bring_up(
 /// Attempts again when the first process or the spawner was killed in the middle, from outside or
 /// for memory: no code of the sandbox has run, and what was there before it is as it was.
 fn until_born(
-    group: &Group,
     attempt: &mut dyn FnMut() -> Result<Newborn, SetupError>,
+    again: &mut dyn FnMut() -> io::Result<()>,
 ) -> Result<Newborn, SetupError> {
     for _ in 1..BIRTHS_MAX {
         match attempt() {
             Err(error) if error.is_death() => {
                 warn!(error = %error, "set-up cut short; trying again");
-                // A spawner that died before it answered may have left a child unknown to us.
-                super::tear_down::end_group(group);
+                again()?;
             }
             other => return other,
         }
