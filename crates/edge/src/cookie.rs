@@ -1,7 +1,8 @@
 //! The cookie that lets a browser load the rest of a page after its first request carried a
 //! credential in the URL: `daytona-sandbox-auth-{id or token}`, one hour.
 //!
-//! It is bound to the sandbox and to its present auth token, so a new token ends old cookies.
+//! It is bound to the sandbox, to its present auth token (a new token ends old cookies), and to the
+//! label it was given out for: a link signed for one port must not grow into the whole sandbox.
 //! Must not: be read by, or be sent into, a sandbox.
 
 use base64::Engine as _;
@@ -26,7 +27,9 @@ pub(crate) fn issue(
     secure: bool,
 ) -> Option<HeaderValue> {
     let expires = now.unix_ms() / 1000 + LIFE_SECONDS;
-    let tag = mac(key, &message(route, expires)).finalize().into_bytes();
+    let tag = mac(key, &message(label, route, expires))
+        .finalize()
+        .into_bytes();
     let tag = URL_SAFE_NO_PAD.encode(tag);
     let secure = if secure { "; Secure" } else { "" };
     let text = format!(
@@ -49,11 +52,11 @@ pub(crate) fn is_valid(
             .and_then(|rest| rest.strip_prefix(label.as_bytes()))
             .and_then(|rest| rest.strip_prefix(b"="))
             .and_then(|value| std::str::from_utf8(value).ok());
-        value.is_some_and(|value| is_genuine(key, route, value, now))
+        value.is_some_and(|value| is_genuine(key, label, route, value, now))
     })
 }
 
-fn is_genuine(key: &[u8], route: &SandboxRoute, value: &str, now: Timestamp) -> bool {
+fn is_genuine(key: &[u8], label: &str, route: &SandboxRoute, value: &str, now: Timestamp) -> bool {
     let Some((expires, tag)) = value.split_once('.') else {
         return false;
     };
@@ -61,14 +64,14 @@ fn is_genuine(key: &[u8], route: &SandboxRoute, value: &str, now: Timestamp) -> 
         return false;
     };
     expires > now.unix_ms() / 1000
-        && mac(key, &message(route, expires))
+        && mac(key, &message(label, route, expires))
             .verify_slice(&tag)
             .is_ok()
 }
 
-fn message(route: &SandboxRoute, expires: i64) -> String {
+fn message(label: &str, route: &SandboxRoute, expires: i64) -> String {
     format!(
-        "preview-cookie:v1:{}:{}:{expires}",
+        "preview-cookie:v2:{label}:{}:{}:{expires}",
         route.id, route.auth_token.0
     )
 }
@@ -148,6 +151,16 @@ mod tests {
             ..one
         };
         assert!(!is_valid(b"key", "l", &renewed, &headers, NOW));
+    }
+
+    #[test]
+    fn a_cookie_of_a_signed_link_does_not_open_the_sandbox_by_its_id() {
+        let route = route();
+        let issued = issue(b"key", "7oseuyhki0lftf4w", &route, NOW, false).unwrap();
+        let id = route.id.to_string();
+        let renamed = issued.to_str().unwrap().replace("7oseuyhki0lftf4w", &id);
+        let headers = sent_back(&HeaderValue::try_from(renamed).unwrap());
+        assert!(!is_valid(b"key", &id, &route, &headers, NOW));
     }
 
     #[test]
