@@ -11,7 +11,7 @@ pub enum Error {
     Empty,
     #[error("name has {chars} characters; at most {NAME_CHARS_MAX}")]
     TooLong { chars: usize },
-    #[error("name {name:?} contains a control character")]
+    #[error("name {name:?} contains a control or invisible character")]
     ControlCharacter { name: String },
     #[error("name {name:?} contains an HTML tag")]
     Markup { name: String },
@@ -33,7 +33,7 @@ impl Name {
         if chars > NAME_CHARS_MAX {
             return Err(Error::TooLong { chars });
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(|c| c.is_control() || is_invisible(c)) {
             return Err(Error::ControlCharacter { name: name() });
         }
         if has_tag(text) {
@@ -58,6 +58,15 @@ impl fmt::Display for Name {
     }
 }
 
+/// Characters that show nothing or turn the direction of writing: with them two different names
+/// look the same.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
 /// `<` directly followed by what may begin a tag, with a `>` somewhere after it.
 fn has_tag(text: &str) -> bool {
     text.match_indices('<').any(|(at, _)| {
@@ -80,6 +89,7 @@ mod tests {
             "größe-1",
             "a/b:1",
             "x < y > z",
+            "👩\u{200d}💻",
         ] {
             assert_eq!(Name::parse(name).unwrap().as_str(), name);
         }
@@ -94,6 +104,8 @@ mod tests {
             "see http://x",
             "WWW.x.org",
             "a\nb",
+            "adm\u{202e}ni",
+            "a\u{200b}b",
             &"x".repeat(256),
         ] {
             assert!(Name::parse(name).is_err(), "{name:?}");

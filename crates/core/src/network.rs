@@ -50,21 +50,25 @@ pub fn parse_allow_list(text: &str) -> Result<Vec<Cidr>, Error> {
     if parts.len() > CIDRS_MAX {
         return Err(Error::TooMany { count: parts.len() });
     }
-    parts.into_iter().map(parse_cidr).collect()
+    parts.into_iter().map(str::parse).collect()
 }
 
-fn parse_cidr(text: &str) -> Result<Cidr, Error> {
-    let parsed = text.split_once('/').and_then(|(address, prefix)| {
-        let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix: u8 = prefix.parse().ok().filter(|bits| *bits <= 32 && digits)?;
-        Some(Cidr {
-            address: address.parse().ok()?,
-            prefix,
+impl std::str::FromStr for Cidr {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parsed = text.split_once('/').and_then(|(address, prefix)| {
+            let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+            let prefix: u8 = prefix.parse().ok().filter(|bits| *bits <= 32 && digits)?;
+            Some(Self {
+                address: address.parse().ok()?,
+                prefix,
+            })
+        });
+        parsed.ok_or_else(|| Error::NotACidr {
+            text: text.to_owned(),
         })
-    });
-    parsed.ok_or_else(|| Error::NotACidr {
-        text: text.to_owned(),
-    })
+    }
 }
 
 /// What a request says about the network; `None` leaves a setting unsaid.
