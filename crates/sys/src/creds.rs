@@ -55,6 +55,24 @@ fn set_fs_id(call: libc::c_long, id: u32) -> io::Result<()> {
     }
 }
 
+/// Runs `work` with `uid` as the calling thread's effective user, its capabilities kept, and makes
+/// the thread root again. What `work` makes belongs to `uid`. For threads of root only.
+///
+/// # Errors
+/// When the thread may not change identity, or `work` fails.
+pub(crate) fn act_as<T>(uid: u32, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let full = rustix::thread::capabilities(None)?;
+    let (root, other) = (Uid::ROOT, Uid::from_raw(uid));
+    rustix::thread::set_thread_res_uid(root, other, root)?;
+    let outcome = rustix::thread::set_capabilities(None, full)
+        .map_err(io::Error::from)
+        .and_then(|()| work());
+    // Neither can fail: the real user is still root, and so are the permitted capabilities.
+    rustix::thread::set_thread_res_uid(root, root, root)?;
+    rustix::thread::set_capabilities(None, full)?;
+    outcome
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

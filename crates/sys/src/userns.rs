@@ -10,12 +10,19 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::clone::{Namespaces, Side, raw_fork};
+use crate::creds::act_as;
 
 /// A user namespace in which ids `0..count` are the host's `base..base + count`.
 ///
 /// The namespace lives as long as the descriptor or a process or mount in it.
+///
+/// It belongs to `base`, not to the caller: what the kernel counts per user (inotify instances,
+/// locked memory, queued signals, message queues) is counted in a namespace and again for its
+/// owner outside. Were that root, one sandbox could use up what all others and the host's own
+/// services have.
 pub fn create(base: u32, count: u32) -> io::Result<OwnedFd> {
-    let (pid, pidfd) = match raw_fork(Namespaces::USER, None)? {
+    let forked = act_as(base, || raw_fork(Namespaces::USER, None))?;
+    let (pid, pidfd) = match forked {
         Side::Parent { pid, pidfd } => (pid, pidfd),
         Side::Child => wait_for_the_end(),
     };
@@ -53,5 +60,35 @@ fn wait_for_the_end() -> ! {
     loop {
         // SAFETY: pause takes nothing and touches nothing.
         unsafe { libc::pause() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_per_user_is_not_counted_for_root() {
+        use std::os::unix::fs::MetadataExt;
+        let base = 0x4fff_0000;
+        let namespace = create(base, 65_536).unwrap();
+        // The owner is charged for everything in the namespace.
+        assert_eq!(owner_of(&namespace), base);
+        // This thread is root again, also for files.
+        assert!(rustix::process::geteuid().is_root());
+        let path = std::env::temp_dir().join(format!("sebring-userns-{}", std::process::id()));
+        fs::write(&path, b"x").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 0);
+        fs::remove_file(path).unwrap();
+    }
+
+    fn owner_of(namespace: &OwnedFd) -> u32 {
+        use std::os::fd::AsRawFd;
+        const NS_GET_OWNER_UID: libc::c_ulong = 0xb704;
+        let mut owner: libc::uid_t = 0;
+        // SAFETY: the call writes one uid_t, which `owner` is and outlives.
+        let answer = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_OWNER_UID, &mut owner) };
+        assert_eq!(answer, 0);
+        owner
     }
 }
