@@ -299,7 +299,7 @@ fn parse_env(env: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, 
         return invalid(format!("env: {bytes} bytes; at most {ENV_BYTES_MAX} bytes"));
     }
     for (key, value) in &env {
-        if key.is_empty() || key.contains(['=', '\0']) {
+        if key.is_empty() || key.contains(|c: char| c == '=' || c.is_control()) {
             return invalid(format!("env: {key:?} cannot be the name of a variable"));
         }
         if value.contains('\0') {
