@@ -115,8 +115,14 @@ pub(super) fn file_name_parameters(name: &str, charset: &str) -> String {
             }
         })
         .collect();
+    let exact = extended_file_name(name, charset);
+    format!("filename=\"{plain}\"; {exact}")
+}
+
+/// The exact form, in characters that every parser takes.
+pub(super) fn extended_file_name(name: &str, charset: &str) -> String {
     let exact = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    format!("filename=\"{plain}\"; filename*={charset}''{exact}")
+    format!("filename*={charset}''{exact}")
 }
 
 /// Reads a single range; anything else that is legal may be answered with the whole.

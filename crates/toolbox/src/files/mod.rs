@@ -3,7 +3,8 @@
 //!
 //! Must not: check paths by their text, hold whole files in memory, or touch files on the main
 //! thread, which is root.
-//! Next: `store` for how files come into being, `content` for how they leave.
+//! Next: `store` for how files come into being, `large` for how their bytes reach the disk,
+//! `content` for how they leave.
 
 pub(crate) mod bulk_download;
 pub(crate) mod bulk_upload;
@@ -12,6 +13,7 @@ mod content;
 pub(crate) mod download;
 pub(crate) mod find;
 pub(crate) mod info;
+mod large;
 pub(crate) mod list;
 pub(crate) mod replace;
 pub(crate) mod scratch;
