@@ -4,13 +4,18 @@
 //! nothing is warmed up apart from the one HTTP connection; host, kernel and load are printed with
 //! the numbers, and so is the number of samples.
 //!
-//! Must not: talk to the runner or the database; only what a client can see, apart from `memory`,
-//! which reads this host's /proc.
-//! Next: `cases` for what is measured, `stats` for how it is summed up, `runc` for the comparison.
+//! Must not: talk to the runner or the database; only what a client can see, and what /proc says
+//! of this host and of our processes.
+//! Next: `cases`, `many` and `restarts` for what is measured, `stats` for how it is summed up,
+//! `runc` for the comparison.
 
 mod cases;
+mod many;
+mod processes;
 mod report;
+mod restarts;
 mod runc;
+mod sandboxes;
 mod stats;
 
 use std::path::PathBuf;
@@ -18,9 +23,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use processes::Roles;
 use sebring_client::Client;
 
-use crate::config::Location;
+use crate::config::{Layout, Location};
 use crate::endpoint::{self, Endpoint};
 use crate::output;
 
@@ -41,9 +47,9 @@ pub(crate) struct Bench {
     /// Sandboxes created at once by `burst`
     #[arg(long, default_value_t = 100, value_name = "N")]
     burst: usize,
-    /// Sandboxes kept alive by `density`
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    live: usize,
+    /// Sandboxes kept alive by `density` [default: 1000] and `adopt` [default: 500]
+    #[arg(long, value_name = "N")]
+    live: Option<usize>,
     /// Also start a process with runc on the same root file system, in the same run
     #[arg(long)]
     runc: bool,
@@ -68,7 +74,16 @@ enum What {
     Memory,
     /// The server and its answers with many sandboxes alive
     Density,
+    /// Size of the executable and memory of the roles as they are now
+    Size,
+    /// Kills server and runner while sandboxes run, and waits for each to answer again
+    Adopt,
+    /// Stops the server and starts it again in the background, ten times
+    Startup,
 }
+
+const DENSITY_DEFAULT: usize = 1000;
+const ADOPT_DEFAULT: usize = 500;
 
 const USUAL: [What; 5] = [
     What::Create,
@@ -92,16 +107,17 @@ impl Bench {
         } else {
             self.what.clone()
         };
+        let load_before = report::load();
         let mut rows = Vec::new();
         for one in what {
             output::note(format!("measuring {one:?}…"));
-            rows.extend(runtime.block_on(self.measure(one, &client))?);
+            rows.extend(runtime.block_on(self.measure(one, &client, &layout, &endpoint))?);
         }
         if self.runc {
             output::note("measuring runc…");
             rows.push(runc::run_hello(&layout, self.count.min(runc::COUNT_MAX))?);
         }
-        let report = report::Report::new(rows);
+        let report = report::Report::new(rows, load_before);
         report.print();
         if let Some(file) = &self.json {
             let text = serde_json::to_string_pretty(&report)?;
@@ -114,15 +130,28 @@ impl Bench {
         })
     }
 
-    async fn measure(&self, what: What, client: &Client) -> anyhow::Result<Vec<stats::Row>> {
+    async fn measure(
+        &self,
+        what: What,
+        client: &Client,
+        layout: &Layout,
+        endpoint: &Endpoint,
+    ) -> anyhow::Result<Vec<stats::Row>> {
+        let live = |default| self.live.unwrap_or(default);
         match what {
             What::Create => cases::create(client, self.count).await,
             What::Exec => cases::exec(client, self.count).await,
             What::Burst => cases::burst(client, self.burst).await,
             What::Files => cases::files(client).await,
             What::Proxy => cases::proxy(client, self.count).await,
-            What::Memory => cases::memory(client).await,
-            What::Density => cases::density(client, self.live, self.count).await,
+            What::Memory => many::memory(client).await,
+            What::Density => {
+                let roles = Roles::find(layout)?;
+                many::density(client, &roles, live(DENSITY_DEFAULT), self.count).await
+            }
+            What::Size => many::size(&Roles::find(layout)?),
+            What::Adopt => restarts::adopt(client, layout, live(ADOPT_DEFAULT)).await,
+            What::Startup => restarts::startup(layout, endpoint),
         }
     }
 }

@@ -20,16 +20,17 @@ struct Host {
     kernel: String,
     cpus: usize,
     memory_mib: u64,
-    /// One-minute load average when the run ended.
+    /// One-minute load average before and after the run.
+    load_before: String,
     load: String,
     version: &'static str,
     profile: &'static str,
 }
 
 impl Report {
-    pub(super) fn new(rows: Vec<Row>) -> Self {
+    pub(super) fn new(rows: Vec<Row>, load_before: String) -> Self {
         Self {
-            host: Host::here(),
+            host: Host::here(load_before),
             rows,
         }
     }
@@ -41,16 +42,22 @@ impl Report {
     pub(super) fn print(&self) {
         let host = &self.host;
         output::line(format!(
-            "sebring {} ({}) · Linux {} · {} CPUs · {} MiB · load {}",
-            host.version, host.profile, host.kernel, host.cpus, host.memory_mib, host.load
+            "sebring {} ({}) · Linux {} · {} CPUs · {} MiB · load {} → {}",
+            host.version,
+            host.profile,
+            host.kernel,
+            host.cpus,
+            host.memory_mib,
+            host.load_before,
+            host.load
         ));
         output::line(format!(
-            "{:<34} {:>6} {:>6} {:>10} {:>10} {:>10} {:>10}  unit",
-            "what", "tried", "failed", "p50", "p95", "p99", "max"
+            "{:<40} {:>6} {:>6} {:>10} {:>10} {:>10} {:>10}  unit",
+            "what", "tried", "failed", "p50", "p95", "p99", "worst"
         ));
         for row in &self.rows {
             output::line(format!(
-                "{:<34} {:>6} {:>6} {:>10.2} {:>10.2} {:>10.2} {:>10.2}  {}",
+                "{:<40} {:>6} {:>6} {:>10.2} {:>10.2} {:>10.2} {:>10.2}  {}",
                 row.what, row.tried, row.failed, row.p50, row.p95, row.p99, row.max, row.unit
             ));
             if let Some(why) = &row.first_failure {
@@ -60,17 +67,22 @@ impl Report {
     }
 }
 
+pub(super) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}
+
 impl Host {
-    fn here() -> Self {
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    fn here(load_before: String) -> Self {
         Self {
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()
                 .into_owned(),
             cpus: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_mib: super::cases::meminfo_kib("MemTotal") / 1024,
-            load: load.split(' ').next().unwrap_or("?").to_owned(),
+            memory_mib: super::processes::meminfo_kib("MemTotal") / 1024,
+            load_before,
+            load: load(),
             version: env!("CARGO_PKG_VERSION"),
             profile: if cfg!(debug_assertions) {
                 "DEBUG BUILD"

@@ -40,6 +40,22 @@ impl Samples {
         self.first_failure.get_or_insert_with(|| why.to_string());
     }
 
+    /// One way or the other.
+    pub(super) fn note<E: std::fmt::Display>(&mut self, outcome: Result<Duration, E>) {
+        match outcome {
+            Ok(took) => self.add(took),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Both together.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.took.extend(other.took);
+        self.failed += other.failed;
+        self.first_failure = self.first_failure.or(other.first_failure);
+        self
+    }
+
     /// Sums up in milliseconds.
     pub(super) fn row(mut self, what: &str) -> Row {
         self.took.sort_unstable();
@@ -59,6 +75,20 @@ impl Samples {
 }
 
 impl Row {
+    /// A few values where more is better: p95, p99 and max are the worst of them.
+    pub(super) fn values(what: &str, unit: &'static str, mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(|one, other| other.total_cmp(one));
+        let at = |index: usize| values.get(index).copied().unwrap_or_default();
+        let worst = at(values.len().saturating_sub(1));
+        Self {
+            tried: values.len(),
+            p95: worst,
+            p99: worst,
+            max: worst,
+            ..Self::single(what, unit, at(values.len() / 2))
+        }
+    }
+
     /// A single measured value, for things that are not a distribution.
     pub(super) fn single(what: &str, unit: &'static str, value: f64) -> Self {
         Self {
@@ -96,6 +126,14 @@ mod tests {
         assert_eq!(quantile(&sorted, 990), Duration::from_millis(198));
         assert_eq!(quantile(&sorted, 1000), Duration::from_millis(200));
         assert_eq!(quantile(&[], 500), Duration::ZERO);
+    }
+
+    #[test]
+    fn of_rates_the_middle_and_the_worst_are_shown() {
+        let row = Row::values("x", "GiB/s", vec![0.5, 2.0, 1.0]);
+        assert!((row.p50 - 1.0).abs() < f64::EPSILON);
+        assert!((row.max - 0.5).abs() < f64::EPSILON);
+        assert_eq!(row.tried, 3);
     }
 
     #[test]
