@@ -97,4 +97,13 @@ mod tests {
         assert_eq!(tally(std::slice::from_ref(&outcome)).skipped, 1);
         assert!(outcome.loud().unwrap().contains("Skipped: why"));
     }
+
+    #[test]
+    fn the_marked_line_of_a_failure_is_its_reason() {
+        let mut outcome: Outcome = serde_json::from_str(LINE).unwrap();
+        outcome.detail = "x.py:3: in test\nE   assert 1 == 2\nE    +  where 1 = f()".to_owned();
+        assert_eq!(outcome.reason(), "assert 1 == 2");
+        outcome.detail = "TypeError: no\n    at f (x.mjs:1:2)".to_owned();
+        assert_eq!(outcome.reason(), "TypeError: no");
+    }
 }
