@@ -50,16 +50,21 @@ impl Outcome {
             Verdict::Failed => "FAILED",
             Verdict::Skipped => "SKIPPED",
         };
-        let reason = self
-            .detail
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("");
+        let (client, area, test) = (&self.client, &self.area, &self.test);
         Some(format!(
-            "{word} {} · {} · {}: {reason}",
-            self.client, self.area, self.test
+            "{word} {client} · {area} · {test}: {}",
+            self.reason()
         ))
+    }
+
+    /// The line that says most: pytest marks it with `E`, node puts it first.
+    fn reason(&self) -> &str {
+        let mut lines = self.detail.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.clone().next().unwrap_or("");
+        lines
+            .find_map(|line| line.strip_prefix("E  "))
+            .unwrap_or(first)
+            .trim()
     }
 }
 
