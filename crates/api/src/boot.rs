@@ -1,4 +1,4 @@
-//! What the runner tells the toolbox, once, at the birth of a sandbox.
+//! What the runner tells the toolbox: at the birth of a sandbox, and when its limits change.
 //!
 //! The toolbox is PID 1. It finds an already listening unix stream socket at [`LISTENER_FD`] and
 //! this configuration as JSON in a sealed memory file at [`CONFIG_FD`]. Everything else about its
@@ -17,8 +17,21 @@ pub const CONFIG_FD: i32 = 4;
 /// Where the toolbox executable itself is visible inside every sandbox (read-only).
 pub const TOOLBOX_PATH: &str = "/.sebring/toolbox";
 /// Directory of small files that stand in for /proc files which must show the sandbox's share.
-/// Root of the sandbox owns it; the toolbox rewrites `meminfo` there in place.
+/// Root of the sandbox owns them; the toolbox rewrites them in place.
 pub const PROC_DIR: &str = "/.sebring/proc";
+/// In [`PROC_DIR`], shown at `/proc/meminfo`.
+pub const MEMINFO: &str = "meminfo";
+/// In [`PROC_DIR`], shown at `/proc/cpuinfo`.
+pub const CPUINFO: &str = "cpuinfo";
+/// In [`PROC_DIR`], shown at `/sys/devices/system/cpu/online`.
+pub const CPUS_ONLINE: &str = "cpus";
+/// The control group that holds the sandbox's memory limit, read-only; of version 1 or 2. Absent
+/// where the host counts no memory.
+pub const MEMORY_DIR: &str = "/.sebring/memory";
+/// Every route under this path is ours alone: the edge refuses it to clients.
+pub const INTERNAL_SEGMENT: &str = "_sebring";
+/// `PUT` with [`LimitsChange`]; answered with 204.
+pub const LIMITS_ROUTE: &str = "/_sebring/limits";
 /// Delegated cgroup v2 directory: the toolbox makes one child per process tree in it.
 pub const CGROUP_DIR: &str = "/sys/fs/cgroup";
 /// Value of the `Upgrade` header for a raw TCP stream to a port inside the sandbox: the edge asks
@@ -49,4 +62,14 @@ pub struct BootLimits {
     pub memory_bytes: u64,
     pub disk_bytes: u64,
     pub pids: u32,
+}
+
+/// The share of a running sandbox has changed. The kernel holds it to the new one already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsChange {
+    pub limits: BootLimits,
+    /// New content of [`CPUINFO`].
+    pub cpuinfo: String,
+    /// New content of [`CPUS_ONLINE`].
+    pub cpus_online: String,
 }

@@ -21,9 +21,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::Environment;
 use crate::info::metrics::CpuMeter;
+use crate::limits::Limits;
 use crate::meminfo::MemInfo;
+use crate::memory::Memory;
 use crate::passwd::{self, User};
 use crate::process::Processes;
+use crate::stand_in::CpuFiles;
 use crate::toolbox::Toolbox;
 use crate::{entrypoint, http, sudo};
 
@@ -43,7 +46,8 @@ const WORKSPACE: &str = "/workspace";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
-        "usage: toolbox [--listen <socket> --config <file> [--cgroup <directory>] [--sudo <name>]]"
+        "usage: toolbox [--listen <socket> --config <file> [--cgroup <directory>] \
+         [--memory <directory>] [--proc <directory>] [--sudo <name>]]"
     )]
     Usage,
     #[error("take over the listening socket")]
@@ -66,6 +70,8 @@ struct Options {
     listener: UnixListener,
     config: BootConfig,
     cgroup_directory: PathBuf,
+    memory_directory: PathBuf,
+    proc_directory: PathBuf,
     sudo_socket: String,
 }
 
@@ -117,14 +123,12 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
     let environment = Environment::new(config.env, &user, &config.sandbox_id);
     let toolbox = Arc::new(Toolbox {
         work_dir,
-        limits: config.limits,
+        limits: Limits::new(config.limits),
         environment,
         processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
-        meminfo: MemInfo::new(
-            Path::new(boot::PROC_DIR),
-            &options.cgroup_directory,
-            config.limits,
-        ),
+        memory: Memory::find(&[&options.memory_directory, &options.cgroup_directory]),
+        meminfo: MemInfo::open(&options.proc_directory),
+        cpu_files: CpuFiles::open(&options.proc_directory),
         cpu: CpuMeter::new(&options.cgroup_directory),
         tasks: Tasks::new(),
         user,
@@ -148,6 +152,8 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
 fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
     let (mut listen, mut config) = (None, None);
     let mut cgroup_directory = PathBuf::from(boot::CGROUP_DIR);
+    let mut memory_directory = PathBuf::from(boot::MEMORY_DIR);
+    let mut proc_directory = PathBuf::from(boot::PROC_DIR);
     let mut sudo_socket = sudo::SOCKET_NAME.to_owned();
     while let Some(flag) = args.next() {
         let value = args.next().ok_or(Error::Usage)?;
@@ -155,6 +161,8 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
             Some("--listen") => listen = Some(PathBuf::from(value)),
             Some("--config") => config = Some(PathBuf::from(value)),
             Some("--cgroup") => cgroup_directory = PathBuf::from(value),
+            Some("--memory") => memory_directory = PathBuf::from(value),
+            Some("--proc") => proc_directory = PathBuf::from(value),
             Some("--sudo") => sudo_socket = value.to_string_lossy().into_owned(),
             _ => return Err(Error::Usage),
         }
@@ -177,6 +185,8 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
         listener,
         config,
         cgroup_directory,
+        memory_directory,
+        proc_directory,
         sudo_socket,
     })
 }

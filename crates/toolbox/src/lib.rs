@@ -13,10 +13,13 @@ mod environment;
 mod files;
 mod http;
 mod info;
+mod limits;
 mod meminfo;
+mod memory;
 mod network;
 mod passwd;
 mod process;
+mod stand_in;
 mod sudo;
 mod toolbox;
 

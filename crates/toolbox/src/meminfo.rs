@@ -5,82 +5,52 @@
 //! sandbox does nothing.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sebring_api::boot::BootLimits;
+use sebring_api::boot::MEMINFO;
+
+use crate::memory::{Memory, Usage};
+use crate::stand_in::StandIn;
 
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// Processes whose memory is added up where there is no memory controller to ask.
-const PROCESSES_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct MemInfo {
-    file: Option<fs::File>,
-    cgroup_directory: PathBuf,
-    limits: BootLimits,
+    file: StandIn,
     refreshed: Mutex<Option<Instant>>,
 }
 
-/// Memory in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Includes the cache.
-    pub(crate) used_bytes: u64,
-    pub(crate) cache_bytes: u64,
-}
-
 impl MemInfo {
-    pub(crate) fn new(directory: &Path, cgroup_directory: &Path, limits: BootLimits) -> Self {
-        let file = fs::File::options()
-            .write(true)
-            .open(directory.join("meminfo"))
-            .ok();
-        let cgroup_directory = cgroup_directory.to_owned();
+    pub(crate) fn open(directory: &Path) -> Self {
         Self {
-            file,
-            cgroup_directory,
-            limits,
+            file: StandIn::open(&directory.join(MEMINFO)),
             refreshed: Mutex::default(),
         }
     }
 
     /// Brings the file up to date unless it was just done.
-    pub(crate) fn refresh(&self) {
-        let Some(file) = &self.file else { return };
+    pub(crate) fn refresh(&self, memory: &Memory, limit_bytes: u64) {
+        let last = *self
+            .refreshed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
+            self.refresh_now(memory, limit_bytes);
+        }
+    }
+
+    pub(crate) fn refresh_now(&self, memory: &Memory, limit_bytes: u64) {
+        if !self.file.exists() {
+            return;
+        }
         let mut refreshed = self
             .refreshed
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if refreshed.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
-            return;
-        }
         *refreshed = Some(Instant::now());
-        let text = render(self.limits.memory_bytes, self.usage());
-        // In place and of constant length: the file is mounted over the real one by its inode.
-        let _stale = file.write_all_at(text.as_bytes(), 0);
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        let current = read_small(&self.cgroup_directory.join("memory.current"))
-            .and_then(|text| text.trim().parse().ok());
-        match current {
-            Some(used_bytes) => {
-                let stat = read_small(&self.cgroup_directory.join("memory.stat"));
-                let cache_bytes = stat.and_then(|text| field(&text, "file")).unwrap_or(0);
-                Usage {
-                    used_bytes,
-                    cache_bytes,
-                }
-            }
-            None => Usage {
-                used_bytes: resident_bytes(),
-                cache_bytes: 0,
-            },
-        }
+        self.file.rewrite(&render(limit_bytes, memory.usage()));
     }
 }
 
@@ -117,33 +87,6 @@ fn render(total_bytes: u64, usage: Usage) -> String {
     text
 }
 
-/// Resident memory of every process that is visible, shared pages counted for each.
-fn resident_bytes() -> u64 {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return 0;
-    };
-    let pages: u64 = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .take(PROCESSES_MAX)
-        .filter_map(|pid| {
-            let statm = read_small(Path::new(&format!("/proc/{pid}/statm")))?;
-            statm.split(' ').nth(1)?.parse::<u64>().ok()
-        })
-        .sum();
-    pages * rustix::param::page_size() as u64
-}
-
-/// A file of the kernel's that is known to be short.
-pub(crate) fn read_small(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok()
-}
-
-/// The number after a name, in files with one of each per line.
-pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,11 +107,5 @@ mod tests {
             idle.starts_with("MemTotal:            8388608 kB\nMemFree:             8388608 kB\n")
         );
         assert!(busy.contains("MemAvailable:        5242880 kB\n"));
-    }
-
-    #[test]
-    fn a_field_is_found_by_its_whole_name() {
-        assert_eq!(field("anon 1\nfile_mapped 2\nfile 3\n", "file"), Some(3));
-        assert_eq!(field("usage_usec 77\n", "usage"), None);
     }
 }

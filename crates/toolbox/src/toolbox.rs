@@ -3,28 +3,38 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sebring_api::boot::BootLimits;
 use sebring_tasks::Tasks;
 
 use crate::environment::Environment;
 use crate::info::metrics::CpuMeter;
+use crate::limits::Limits;
 use crate::meminfo::MemInfo;
+use crate::memory::Memory;
 use crate::passwd::User;
 use crate::process::Processes;
+use crate::stand_in::CpuFiles;
 
 #[derive(Debug)]
 pub(crate) struct Toolbox {
     pub(crate) user: User,
     pub(crate) work_dir: PathBuf,
-    pub(crate) limits: BootLimits,
+    pub(crate) limits: Limits,
     pub(crate) environment: Environment,
     pub(crate) processes: Arc<Processes>,
+    pub(crate) memory: Memory,
     pub(crate) meminfo: MemInfo,
+    pub(crate) cpu_files: CpuFiles,
     pub(crate) cpu: CpuMeter,
     pub(crate) tasks: Tasks,
 }
 
 impl Toolbox {
+    /// Brings what programs read about the sandbox up to date. Call before one is run.
+    pub(crate) fn refresh_stand_ins(&self) {
+        self.meminfo
+            .refresh(&self.memory, self.limits.get().memory_bytes);
+    }
+
     /// A path as asked for: relative ones start at the working directory.
     pub(crate) fn resolve(&self, asked: &str) -> PathBuf {
         self.work_dir.join(Path::new(asked))

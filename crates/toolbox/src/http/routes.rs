@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, post, put};
 use http::{Method, StatusCode, header};
+use sebring_api::boot::LIMITS_ROUTE;
 
 use super::error::Failure;
 use crate::files::{
@@ -71,6 +72,7 @@ fn network() -> Router<Arc<Toolbox>> {
         .route("/proxy/{port}/", any(proxy::proxy))
         .route("/proxy/{port}/{*path}", any(proxy::proxy))
         .route("/_sebring/tcp/{port}", post(tcp::stream))
+        .route(LIMITS_ROUTE, put(info::limits::change))
 }
 
 /// Known to clients, not served yet: says so instead of denying that it exists.

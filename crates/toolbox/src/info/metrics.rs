@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::super::clock;
 use crate::http::reply::Json;
-use crate::meminfo::{field, read_small};
+use crate::memory::{field, read_small};
 use crate::toolbox::Toolbox;
 
 #[derive(Debug, Serialize)]
@@ -30,8 +30,8 @@ pub(crate) struct SystemMetrics {
 
 pub(crate) async fn metrics(State(toolbox): State<Arc<Toolbox>>) -> Json<SystemMetrics> {
     let now = clock::now();
-    let limits = toolbox.limits;
-    let memory = toolbox.meminfo.usage();
+    let limits = toolbox.limits.get();
+    let memory = toolbox.memory.usage();
     let disk = disk_use(limits.disk_bytes);
     Json(SystemMetrics {
         timestamp: clock::rfc3339(now),

@@ -92,7 +92,7 @@ pub(crate) async fn code_run(
     let Some(invocation) = invocation else {
         return Ok(not_started(missing(language)));
     };
-    toolbox.meminfo.refresh();
+    toolbox.refresh_stand_ins();
     let command = Command {
         invocation,
         env: &env,
@@ -105,6 +105,7 @@ pub(crate) async fn code_run(
         Ok(Outcome {
             output,
             ending: Ending::Exited(exit),
+            out_of_memory,
         }) => {
             let mut answer = response(output, exit.code());
             match language {
@@ -114,11 +115,15 @@ pub(crate) async fn code_run(
                 Language::Python | Language::JavaScript => {}
                 Language::TypeScript => answer.result = without_npm_notices(&answer.result),
             }
+            if out_of_memory {
+                answer.say_out_of_memory(toolbox.limits.get().memory_bytes);
+            }
             Ok(Json(answer).into_response())
         }
         Ok(Outcome {
             output,
             ending: Ending::TimedOut,
+            ..
         }) => Err(timed_out(output, timeout)),
         Err(super::Error::Stopping) => Err(Failure::stopping()),
         Err(error) => Ok(not_started(error.to_text())),

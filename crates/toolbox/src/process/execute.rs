@@ -37,6 +37,9 @@ pub(crate) struct ExecuteResponse {
     /// Present when the middle of the output was left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) truncated: Option<Truncated>,
+    /// Present when the kernel killed it because the sandbox's memory was used up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    oom_killed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) artifacts: Option<Artifacts>,
 }
@@ -66,7 +69,7 @@ pub(crate) async fn execute(
         }
         Err(error) => return Ok(not_started(error.to_string())),
     };
-    toolbox.meminfo.refresh();
+    toolbox.refresh_stand_ins();
     let command = Command {
         invocation,
         env: &env,
@@ -74,7 +77,7 @@ pub(crate) async fn execute(
         timeout,
     };
     match run::run(&toolbox, command).await {
-        Ok(outcome) => answer(outcome, timeout),
+        Ok(outcome) => answer(&toolbox, outcome, timeout),
         Err(super::Error::Stopping) => Err(Failure::stopping()),
         Err(error) => Ok(not_started(error.to_text())),
     }
@@ -88,9 +91,19 @@ pub(crate) fn directory(toolbox: &Toolbox, asked: Option<&str>) -> PathBuf {
     }
 }
 
-fn answer(outcome: Outcome, timeout: Option<Duration>) -> Result<Response, Failure> {
+fn answer(
+    toolbox: &Toolbox,
+    outcome: Outcome,
+    timeout: Option<Duration>,
+) -> Result<Response, Failure> {
     match outcome.ending {
-        Ending::Exited(exit) => Ok(Json(response(outcome.output, exit.code())).into_response()),
+        Ending::Exited(exit) => {
+            let mut answer = response(outcome.output, exit.code());
+            if outcome.out_of_memory {
+                answer.say_out_of_memory(toolbox.limits.get().memory_bytes);
+            }
+            Ok(Json(answer).into_response())
+        }
         Ending::TimedOut => Err(timed_out(outcome.output, timeout)),
     }
 }
@@ -101,7 +114,24 @@ pub(crate) fn response(output: Kept, exit_code: i32) -> ExecuteResponse {
         result: output.into_text(),
         exit_code,
         truncated: (dropped_bytes > 0).then_some(Truncated { dropped_bytes }),
+        oom_killed: false,
         artifacts: None,
+    }
+}
+
+impl ExecuteResponse {
+    /// In a field for programs, and as the last line for people, who see nothing else.
+    pub(crate) fn say_out_of_memory(&mut self, limit_bytes: u64) {
+        self.oom_killed = true;
+        if !self.result.is_empty() && !self.result.ends_with('\n') {
+            self.result.push('\n');
+        }
+        let limit = match limit_bytes {
+            whole if whole.is_multiple_of(1 << 30) => format!("{} GiB", whole >> 30),
+            other => format!("{} MiB", other >> 20),
+        };
+        let line = format!("killed: out of memory (the sandbox's limit is {limit})\n");
+        self.result.push_str(&line);
     }
 }
 
@@ -111,6 +141,7 @@ pub(crate) fn not_started(reason: String) -> Response {
         result: reason,
         exit_code: -1,
         truncated: None,
+        oom_killed: false,
         artifacts: None,
     })
     .into_response()

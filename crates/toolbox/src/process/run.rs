@@ -24,6 +24,8 @@ use crate::toolbox::Toolbox;
 const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
 /// How long a killed command may take to be gone before we answer without it.
 const KILLED_WAIT: Duration = Duration::from_secs(2);
+/// How a shell reports that a command of it, or it itself, was killed.
+const KILLED_CODE: i32 = 128 + 9;
 /// Pipes of background processes that are read into nothing at one time.
 const DISCARDS_MAX: usize = 512;
 
@@ -43,6 +45,8 @@ pub(crate) struct Command<'a> {
 pub(crate) struct Outcome {
     pub(crate) output: Kept,
     pub(crate) ending: Ending,
+    /// The kernel has killed it for memory.
+    pub(crate) out_of_memory: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub(crate) enum Ending {
 /// Runs the command. [`Error`] means that it never ran.
 pub(crate) async fn run(toolbox: &Toolbox, command: Command<'_>) -> Result<Outcome, Error> {
     let timeout = command.timeout;
+    let oom_kills = toolbox.memory.oom_kills();
     let (mut child, mut output) = start(&toolbox.processes, command)?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let ending = follow(&mut child, &mut output, deadline).await;
@@ -63,9 +68,13 @@ pub(crate) async fn run(toolbox: &Toolbox, command: Command<'_>) -> Result<Outco
     if let Some(pipe) = pipe {
         discard(toolbox, pipe);
     }
+    // Somebody else may have been meant by the kill that was counted; that both happen at once
+    // for different reasons is rare, and then memory is short all the same.
+    let was_killed = matches!(ending, Ending::Exited(exit) if exit.code() == KILLED_CODE);
     Ok(Outcome {
         output: kept,
         ending,
+        out_of_memory: was_killed && toolbox.memory.oom_kills() > oom_kills,
     })
 }
 

@@ -97,6 +97,11 @@ impl Toolbox {
     }
 
     pub fn start_with(settings: Settings) -> Self {
+        Self::start_among(settings, &[])
+    }
+
+    /// Finds `files` in its directory when it starts.
+    pub fn start_among(settings: Settings, files: &[(&str, &str)]) -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("sebring-toolbox-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(&name);
@@ -110,6 +115,11 @@ impl Toolbox {
                 .unwrap();
         };
         open(&home);
+        for (name, content) in files {
+            let path = directory.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
         let cgroup = settings.cgroup.then(|| cgroup_directory(&name)).flatten();
         let config = json!({
             "sandbox_id": "11111111-2222-4333-8444-555555555555",
@@ -129,6 +139,11 @@ impl Toolbox {
                 "config.json",
                 "--sudo",
                 &name,
+                // Where a test has put something there.
+                "--memory",
+                "memory",
+                "--proc",
+                "proc",
             ])
             .args([
                 "--cgroup",
