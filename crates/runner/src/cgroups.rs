@@ -272,6 +272,41 @@ impl Group {
             .unwrap_or(0)
     }
 
+    /// The group that holds the memory limit. A v2 group without the controller counts nothing,
+    /// and has no file that would say so wrongly.
+    pub(crate) fn memory_dir(&self) -> Option<&Path> {
+        let dir = self.v1_memory.as_deref().unwrap_or(&self.unified);
+        let counts = ["memory.usage_in_bytes", "memory.current"];
+        counts
+            .iter()
+            .any(|file| dir.join(file).exists())
+            .then_some(dir)
+    }
+
+    /// The sandbox's id, as part of every path of the group.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.unified.file_name()?.to_str()
+    }
+
+    /// Numbers of all threads in it and in groups made by the sandbox itself.
+    pub(crate) fn threads(&self) -> io::Result<Vec<i32>> {
+        let mut threads = Vec::new();
+        let mut dirs = vec![self.unified.clone()];
+        while let Some(dir) = dirs.pop() {
+            // The sandbox may remove its own groups at any time.
+            let Ok(text) = fs::read_to_string(dir.join("cgroup.threads")) else {
+                continue;
+            };
+            threads.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                if entry.file_type()?.is_dir() {
+                    dirs.push(entry.path());
+                }
+            }
+        }
+        Ok(threads)
+    }
+
     /// Bytes of memory in use; `None` when nothing counts them.
     pub(crate) fn memory_bytes(&self) -> Option<u64> {
         match &self.v1_memory {

@@ -18,7 +18,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -159,6 +159,16 @@ pub(crate) const fn limits_of(spec: &SandboxSpec) -> Limits {
     }
 }
 
+/// What the sandbox says of itself.
+pub(super) fn shown_limits(spec: &SandboxSpec, host_cpus: u32) -> BootLimits {
+    BootLimits {
+        cpus: spec.resources.cpus.min(host_cpus),
+        memory_bytes: memory_bytes(spec),
+        disk_bytes: disk_bytes(spec),
+        pids: PIDS_MAX,
+    }
+}
+
 fn find_snapshot(shared: &Shared, name: &str) -> Result<Snapshot, Failure> {
     let snapshot = shared.snapshots.load(name).map_err(|error| match error {
         snapshots::Error::Missing { .. } => {
@@ -258,6 +268,7 @@ fn spawn_request(
         hostname: id.to_string(),
         base_id: seat.slot.base_id(),
         join_files: group.join_files(),
+        memory_group: group.memory_dir().map(Path::to_owned),
         layers: snapshot
             .layers
             .iter()
@@ -298,12 +309,7 @@ fn boot_config(
         env,
         work_dir: snapshot.work_dir.clone(),
         entrypoint,
-        limits: BootLimits {
-            cpus: spec.resources.cpus.min(host_cpus),
-            memory_bytes: memory_bytes(spec),
-            disk_bytes: disk_bytes(spec),
-            pids: PIDS_MAX,
-        },
+        limits: shown_limits(spec, host_cpus),
     }
 }
 

@@ -21,9 +21,11 @@ pub(crate) mod bring_up;
 mod door;
 pub(crate) use door::let_group_in;
 mod failure;
+mod processors;
 pub(crate) mod records;
 mod resize;
 pub(crate) mod tear_down;
+mod tell;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -4,12 +4,17 @@
 
 use std::sync::Arc;
 
+use sebring_api::boot::LimitsChange;
 use sebring_api::runner::{FailureCode, SandboxSpec};
 use sebring_core::id::SandboxId;
+use tracing::warn;
 
-use super::bring_up::{disk_bytes, limits_of, memory_bytes};
+use super::bring_up::{disk_bytes, limits_of, memory_bytes, shown_limits, socket_path};
 use super::failure::{Failure, in_phase};
-use super::{Live, blocking};
+use super::{Live, blocking, processors, tell};
+use crate::cgroups::Group;
+use crate::host;
+use crate::network::Slot;
 use crate::runner::Shared;
 
 /// Makes a running sandbox match `spec`. Processes notice nothing.
@@ -22,6 +27,21 @@ pub(super) async fn change_live(
     if live.spec == *spec {
         return Ok(());
     }
+    let resized = live.spec.resources != spec.resources;
+    apply(shared, id, live, spec).await?;
+    if resized {
+        show(shared, id, live.slot, spec).await;
+    }
+    Ok(())
+}
+
+/// Whatever the kernel can hold the sandbox to.
+async fn apply(
+    shared: &Arc<Shared>,
+    id: SandboxId,
+    live: &Live,
+    spec: &SandboxSpec,
+) -> Result<(), Failure> {
     let (shared, spec, old) = (Arc::clone(shared), spec.clone(), live.spec.clone());
     let (group, slot, pid) = (live.group.clone(), live.slot, live.pid);
     blocking(move || {
@@ -35,6 +55,7 @@ pub(super) async fn change_live(
                 .pool
                 .limit_disk(id, disk_bytes(&spec))
                 .map_err(in_phase("resize"))?;
+            change_processors(&shared, id, &group, slot, &old, &spec);
         }
         if old.network != spec.network {
             let changed = shared
@@ -45,6 +66,37 @@ pub(super) async fn change_live(
         Ok(())
     })
     .await?
+}
+
+/// What processes see is not what they are held to: nothing fails for it.
+fn change_processors(
+    shared: &Shared,
+    id: SandboxId,
+    group: &Group,
+    slot: Slot,
+    old: &SandboxSpec,
+    new: &SandboxSpec,
+) {
+    let share = |spec: &SandboxSpec| shared.processors.share(spec.resources.cpus, slot.0);
+    match processors::change(group, &share(old), &share(new)) {
+        Ok(true) => {}
+        Ok(false) => warn!(sandbox_id = %id, "some threads stay on the processors they had"),
+        Err(error) => warn!(sandbox_id = %id, error = %error, "cannot change processors"),
+    }
+}
+
+/// Lets the toolbox show the new limits inside.
+async fn show(shared: &Shared, id: SandboxId, slot: Slot, spec: &SandboxSpec) {
+    let share = shared.processors.share(spec.resources.cpus, slot.0);
+    let shown = u32::try_from(share.len()).unwrap_or(u32::MAX);
+    let change = LimitsChange {
+        limits: shown_limits(spec, shared.processors.count()),
+        cpuinfo: shared.processors.info(shown),
+        cpus_online: host::cpu_list(shown),
+    };
+    if let Err(error) = tell::limits(&socket_path(shared, id), &change).await {
+        warn!(sandbox_id = %id, error = %error, "the sandbox does not show its new limits");
+    }
 }
 
 /// Makes the disk of a stopped sandbox match `spec`.

@@ -78,9 +78,11 @@ fn try_become_toolbox(
     let toolbox = step.run("setup.toolbox", || {
         sebring_sys::mount::copy_executable(&request.toolbox)
     })?;
+    let memory_group = step.run("setup.memory_group", || view_memory_group(request))?;
     step.run("setup.root", || root::enter(request, user))?;
     step.run("setup.own_directory", || {
-        system::own_directory(request, toolbox.as_fd())
+        let memory_group = memory_group.as_ref().map(AsFd::as_fd);
+        system::own_directory(request, toolbox.as_fd(), memory_group)
     })?;
     step.run("setup.devices", || devices::make(request))?;
     let settings = step.run("setup.proc", system::processes)?;
@@ -143,6 +145,21 @@ fn join_limits(proof: &SingleThreaded, birth: &Birth<'_>) -> io::Result<()> {
     // A lower value than the host's own processes have would make those die first.
     fs::write("/proc/self/oom_score_adj", "0").or_else(ignore_permission)?;
     limit_resources()
+}
+
+/// A read-only view of what counts the sandbox's memory. It is above the sandbox's own group, or
+/// in another hierarchy, so nothing that is mounted inside shows it.
+fn view_memory_group(request: &Request) -> io::Result<Option<OwnedFd>> {
+    use sebring_sys::mount::{Attributes, copy, set};
+    let Some(group) = &request.memory_group else {
+        return Ok(None);
+    };
+    let view = copy(group)?;
+    let quiet = Attributes::NO_SUID
+        .and(Attributes::NO_DEV)
+        .and(Attributes::NO_EXEC);
+    set(view.as_fd(), Attributes::READ_ONLY.and(quiet))?;
+    Ok(Some(view))
 }
 
 /// Best effort: raising a hard limit needs a privilege that the runner may lack.

@@ -11,7 +11,9 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
-use sebring_api::boot::{CGROUP_DIR, PROC_DIR, TOOLBOX_PATH};
+use sebring_api::boot::{
+    CGROUP_DIR, CPUINFO, CPUS_ONLINE, MEMINFO, MEMORY_DIR, PROC_DIR, TOOLBOX_PATH,
+};
 
 use super::{ensure_dir, mount_fresh};
 use crate::spawner::wire::Request;
@@ -44,7 +46,11 @@ const READ_ONLY: [&str; 5] = [
 ];
 
 /// `/.sebring`: the executable, the stand-in files, and an empty directory to mask others with.
-pub(super) fn own_directory(request: &Request, toolbox: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn own_directory(
+    request: &Request,
+    toolbox: BorrowedFd<'_>,
+    memory_group: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     let own = Path::new(OWN_DIR);
     ensure_dir(own)?;
     mount_fresh(
@@ -56,15 +62,20 @@ pub(super) fn own_directory(request: &Request, toolbox: BorrowedFd<'_>) -> io::R
     make_foreign(&own.join("empty"), |path| fs::create_dir(path))?;
     make_foreign(Path::new(TOOLBOX_PATH), |path| fs::write(path, ""))?;
     sebring_sys::mount::attach(toolbox, Path::new(TOOLBOX_PATH))?;
-    fs::create_dir(PROC_DIR)?;
-    fs::write(Path::new(PROC_DIR).join("meminfo"), &request.files.meminfo)?;
-    for (name, content) in [
-        ("cpuinfo", &request.files.cpuinfo),
-        ("cpus", &request.files.cpus_online),
-        ("boot_id", &request.files.boot_id),
-    ] {
-        make_foreign(&own.join(name), |path| fs::write(path, content))?;
+    if let Some(group) = memory_group {
+        make_foreign(Path::new(MEMORY_DIR), |path| fs::create_dir(path))?;
+        sebring_sys::mount::attach(group, Path::new(MEMORY_DIR))?;
     }
+    fs::create_dir(PROC_DIR)?;
+    for (name, content) in [
+        (MEMINFO, &request.files.meminfo),
+        (CPUINFO, &request.files.cpuinfo),
+        (CPUS_ONLINE, &request.files.cpus_online),
+    ] {
+        fs::write(Path::new(PROC_DIR).join(name), content)?;
+    }
+    let boot_id = &request.files.boot_id;
+    make_foreign(&own.join("boot_id"), |path| fs::write(path, boot_id))?;
     fs::write(own.join("hostname"), format!("{}\n", request.hostname))?;
     fs::write(own.join("hosts"), &request.files.hosts)?;
     fs::write(own.join("resolv.conf"), &request.files.resolv_conf)
@@ -84,11 +95,9 @@ pub(super) fn processes() -> io::Result<OwnedFd> {
     ensure_dir(proc)?;
     mount_fresh("proc", proc, MountFlags::NODEV | MountFlags::NOEXEC, "")?;
     let own = Path::new(OWN_DIR);
-    bind(
-        &Path::new(PROC_DIR).join("meminfo"),
-        Path::new("/proc/meminfo"),
-    )?;
-    bind(&own.join("cpuinfo"), Path::new("/proc/cpuinfo"))?;
+    let stand_ins = Path::new(PROC_DIR);
+    bind(&stand_ins.join(MEMINFO), Path::new("/proc/meminfo"))?;
+    bind(&stand_ins.join(CPUINFO), Path::new("/proc/cpuinfo"))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let settings = rustix::fs::open("/proc/sys", flags, Mode::empty())?;
     for path in READ_ONLY.iter().map(Path::new) {
@@ -113,7 +122,7 @@ pub(super) fn devices_and_groups() -> io::Result<()> {
     mount_fresh("cgroup2", groups, quiet, "")?;
     let own = Path::new(OWN_DIR);
     bind_if_there(
-        &own.join("cpus"),
+        &Path::new(PROC_DIR).join(CPUS_ONLINE),
         Path::new("/sys/devices/system/cpu/online"),
     )?;
     let empty = own.join("empty");

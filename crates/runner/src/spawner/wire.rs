@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) base_id: u32,
     /// Files of v1 groups to write `0` to.
     pub(crate) join_files: Vec<PathBuf>,
+    /// The group that holds the memory limit, for the toolbox to look at.
+    pub(crate) memory_group: Option<PathBuf>,
     /// Layer directories, bottom first.
     pub(crate) layers: Vec<PathBuf>,
     /// The sandbox's disk: holds `upper` and `work`.
