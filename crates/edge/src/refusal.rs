@@ -39,6 +39,8 @@ pub(crate) enum Refusal {
     Unreachable,
     #[error("the sandbox closed the connection before it answered")]
     Broken,
+    #[error("no such route")]
+    NoSuchRoute,
     #[error("the request target or a header cannot be forwarded: {what}")]
     Malformed { what: &'static str },
     #[error("the control plane cannot answer right now; try again")]
@@ -59,7 +61,7 @@ impl Refusal {
             Self::NoCredentials | Self::BadCredentials | Self::PrivatePreview => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::NoSuchSandbox { .. } => StatusCode::NOT_FOUND,
+            Self::NoSuchSandbox { .. } | Self::NoSuchRoute => StatusCode::NOT_FOUND,
             // The published clients expect 400, not 409, for a sandbox that does not run.
             Self::NotRunning { .. } | Self::Malformed { .. } => StatusCode::BAD_REQUEST,
             Self::Changing { .. } => StatusCode::CONFLICT,
@@ -78,6 +80,7 @@ impl Refusal {
             | Self::BadCredentials
             | Self::PrivatePreview
             | Self::NoSuchSandbox { .. }
+            | Self::NoSuchRoute
             | Self::NotRunning { .. }
             | Self::PortClosed { .. }
             | Self::NotHttp { .. }
@@ -91,6 +94,7 @@ impl Refusal {
         match self {
             Self::NoCredentials | Self::BadCredentials | Self::PrivatePreview => "UNAUTHORIZED",
             Self::NoSuchSandbox { .. } => "SANDBOX_NOT_FOUND",
+            Self::NoSuchRoute => "NOT_FOUND",
             Self::NotRunning { .. } => "SANDBOX_NOT_STARTED",
             Self::Changing { .. } => "SANDBOX_STATE_CHANGING",
             Self::Malformed { .. } => "BAD_REQUEST",

@@ -63,6 +63,28 @@ async fn the_legacy_path_under_the_api_reaches_the_same_toolbox() {
 }
 
 #[tokio::test]
+async fn what_the_toolbox_serves_to_us_alone_is_refused_to_clients() {
+    let world = world().await;
+    for path in [
+        "/_sebring/limits",
+        "/%5Fsebring/tcp/80",
+        "//_sebring/limits",
+    ] {
+        let ask = Ask::new(Method::PUT, &world.toolbox(path)).with_key();
+        let answer = world.ask(ask).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.json()["code"], "NOT_FOUND", "{path}");
+    }
+    let legacy = format!("/api/toolbox/{}/toolbox/_sebring/tcp/80", world.sandbox);
+    let answer = world.ask(Ask::new(Method::POST, &legacy).with_key()).await;
+    assert_eq!(answer.status, 404);
+    // A program behind a port may call its routes what it likes.
+    let target = world.toolbox("/proxy/80/_sebring/limits");
+    let answer = world.ask(Ask::get(&target).with_key()).await;
+    assert_eq!(answer.json()["target"], "/proxy/80/_sebring/limits");
+}
+
+#[tokio::test]
 async fn everything_else_is_the_apis() {
     let world = world().await;
     let answer = world.ask(Ask::get("/api/sandbox?x=1")).await;
