@@ -53,6 +53,17 @@ pub(crate) async fn serve(
         .await
 }
 
+/// Takes the socket away; a predecessor that was killed could not. Only while no successor can
+/// have made its own: before the runner lets go of its lock.
+pub(crate) fn remove_socket(run_dir: &Path) {
+    match fs::remove_file(run_dir.join(SOCKET_NAME)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(error = %error, "cannot remove the runner's socket");
+        }
+        _ => {}
+    }
+}
+
 fn router(runner: Runner) -> axum::Router {
     axum::Router::new()
         .route("/v1/sandboxes", get(inventory))

@@ -55,6 +55,7 @@ pub async fn run(config: RunnerConfig, ready: impl FnOnce()) -> Result<(), Error
     };
     info!("runner is stopping");
     runner.stop().await;
+    http::remove_socket(&run_dir);
     runner.leave_host();
     served.map_err(listen)
 }

@@ -33,8 +33,9 @@ use crate::spawner::Spawner;
 const OBSERVATIONS_BUFFERED: usize = 4096;
 /// Sandboxes brought up at the same time, per processor. More only makes each of them slower.
 const BRING_UPS_PER_PROCESSOR: u32 = 3;
-/// How long a runner that was just killed may take to be gone.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How long a predecessor may take to be gone: one that was killed ends at once, one that was
+/// asked to stop (or lost its supervisor) finishes the commands it has begun.
+const LOCK_WAIT: Duration = Duration::from_secs(15);
 /// Deleted sandboxes whose last generation is remembered, so that a late command cannot bring
 /// one back.
 const TOMBSTONES_MAX: usize = 16_384;

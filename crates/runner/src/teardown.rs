@@ -25,6 +25,7 @@ const END_WAIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When another runner has the instance, or the host cannot be looked at.
 pub async fn teardown(config: RunnerConfig) -> Result<(), Error> {
+    let run_dir = config.run_dir.clone();
     let runner = Runner::start(config).await?;
     running(&runner)
         .into_iter()
@@ -46,6 +47,7 @@ pub async fn teardown(config: RunnerConfig) -> Result<(), Error> {
         }
     }
     runner.stop().await;
+    crate::http::remove_socket(&run_dir);
     runner.leave_host();
     Ok(())
 }

@@ -60,7 +60,7 @@ impl Network {
         occupied: &[Occupied],
         pool_size: usize,
     ) -> io::Result<Self> {
-        let plan = Plan::load_or_choose(data_dir, instance, wanted)?;
+        let plan = Plan::load_or_choose(data_dir, instance, wanted, !occupied.is_empty())?;
         let firewall = Firewall::install(&plan, occupied)?;
         plan.prepare_host()?;
         let slots = occupied.iter().map(|seat| seat.slot).collect::<Vec<_>>();

@@ -55,11 +55,15 @@ struct Chosen {
 }
 
 impl Plan {
-    /// The subnet of an earlier start, the `wanted` one, or one that nothing on this host uses.
+    /// The `wanted` subnet, that of an earlier start, or one that nothing on this host uses.
+    ///
+    /// That of an earlier start may have got another owner while nothing of ours was on the host;
+    /// with `live` sandboxes in it there is no choice.
     pub(super) fn load_or_choose(
         data_dir: &Path,
         instance: &str,
         wanted: Option<&str>,
+        live: bool,
     ) -> io::Result<Self> {
         let path = data_dir.join("network.json");
         let stored = fs::read(&path)
@@ -67,7 +71,15 @@ impl Plan {
             .and_then(|text| serde_json::from_slice(&text).ok());
         let octets = match (wanted, stored) {
             (Some(wanted), _) => parse(wanted)?,
-            (None, Some(Chosen { subnet })) => parse(&subnet)?,
+            (None, Some(Chosen { subnet })) => {
+                let octets = parse(&subnet)?;
+                if live || !is_used(octets)? || left_behind(instance)? {
+                    octets
+                } else {
+                    warn!(%subnet, "something else on this host uses our subnet; taking another");
+                    choose()?
+                }
+            }
             (None, None) => choose()?,
         };
         let plan = Self {
@@ -162,12 +174,11 @@ fn parse(subnet: &str) -> io::Result<[u8; 2]> {
 fn choose() -> io::Result<[u8; 2]> {
     let lock = File::create("/run/sebring-subnet.lock")?;
     lock.lock()?;
-    let used = fs::read_to_string("/proc/net/fib_trie")?;
     let order = (FIRST_TRY..=*SECOND_OCTETS.end()).chain(*SECOND_OCTETS.start()..FIRST_TRY);
     for second in order {
-        if !used.contains(&format!(" 10.{second}.")) {
+        let octets = [10, second];
+        if !is_used(octets)? {
             // Taken in the kernel while the lock is held, so that the next one sees it.
-            let octets = [10, second];
             Netlink::open()?.add_loopback_address(Ipv4Addr::new(10, second, 0, 1))?;
             return Ok(octets);
         }
@@ -175,6 +186,21 @@ fn choose() -> io::Result<[u8; 2]> {
     Err(io::Error::other(
         "every subnet from 10.200.0.0/16 to 10.249.0.0/16 is in use",
     ))
+}
+
+fn is_used([first, second]: [u8; 2]) -> io::Result<bool> {
+    let used = fs::read_to_string("/proc/net/fib_trie")?;
+    Ok(used.contains(&format!(" {first}.{second}.")))
+}
+
+/// Whether an earlier run of this instance was cut off before it could leave the host: then what
+/// is in use is its own.
+fn left_behind(instance: &str) -> io::Result<bool> {
+    let table = format!("sebring_{instance}");
+    let found = crate::exec::command("nft")
+        .args(["list", "table", "inet", &table])
+        .output()?;
+    Ok(found.status.success())
 }
 
 /// Of the interface with the default route; the standard size when there is none.
