@@ -190,7 +190,9 @@ fn start_role() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     raise_descriptor_limit();
-    set_parent_process_death_signal(Some(Signal::TERM)).context("tie to the supervisor")?;
+    // At once: the next supervisor must not wait for what this one's roles still want to finish,
+    // and being killed at any instant is what they are built for.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("tie to the supervisor")?;
     // The supervisor may have died before the line above; then nobody is left to notice.
     if getppid().is_none_or(|parent| parent.is_init()) {
         bail!("started without a supervisor; use `sebring up`");
@@ -243,6 +245,10 @@ fn inherited_listener() -> anyhow::Result<tokio::net::TcpListener> {
         .as_fd()
         .try_clone_to_owned()
         .context("take the listening socket from standard input")?;
+    // Only the clone: connections must not wait in the queue of a server that has stopped
+    // listening and finishes what it has.
+    let nothing = std::fs::File::open("/dev/null").context("open /dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing).context("let go of standard input")?;
     let listener = TcpListener::from(socket);
     listener
         .set_nonblocking(true)

@@ -10,11 +10,11 @@
 
 mod demo;
 mod detach;
+mod listener;
 mod lock;
 mod prepare;
 mod supervise;
 
-use std::net::TcpListener;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -101,12 +101,7 @@ impl Up {
     }
 
     fn serve_locked(&self, layout: &Layout, lock: lock::Lock) -> anyhow::Result<ExitCode> {
-        let listener = TcpListener::bind(self.listen.listen).with_context(|| {
-            format!(
-                "listen on {}; choose another address with --listen",
-                self.listen.listen
-            )
-        })?;
+        let listener = listener::bind(self.listen.listen)?;
         let bound = listener.local_addr().context("ask for the bound address")?;
         let public_url = self.listen.public_url(bound);
         let endpoint = Endpoint {
