@@ -35,6 +35,20 @@ def test_over_the_time_limit_is_408_in_time(toolbox):
     assert time.monotonic() - began < 5
 
 
+def test_a_command_killed_for_memory_says_so(toolbox):
+    hog = "python3 -c 'x = [bytearray(100 << 20) for _ in range(100)]'"
+    answer = execute(toolbox, hog, timeout=60)
+    assert answer["exitCode"] == 137
+    assert answer["oomKilled"] is True
+    assert answer["result"].splitlines()[-1].startswith("killed: out of memory (the sandbox's limit is ")
+    assert "oomKilled" not in execute(toolbox, "kill -9 $$")
+
+
+@pytest.mark.parametrize("path", ["/_sebring/limits", "/%5Fsebring/tcp/80", "//_sebring/limits"])
+def test_internal_routes_are_not_for_clients(toolbox, path):
+    assert toolbox.put(path, json={}).status_code == 404
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"command": ""}, {"command": " \n"}, {"command": 7}, {"command": "true", "envs": {"A B": "x"}},
