@@ -130,7 +130,7 @@ async fn text(mut field: Field<'_>) -> Result<String, String> {
 }
 
 async fn store(toolbox: &Toolbox, path: &str, mut field: Field<'_>) -> Result<Stored, String> {
-    let sink = Sink::open(toolbox.resolve(path), DIRECTORY_MODE);
+    let mut sink = Sink::open(toolbox.resolve(path), DIRECTORY_MODE);
     let mut wanted = true;
     while let Some(piece) = field
         .chunk()

@@ -6,14 +6,14 @@
 //! is impossible (a directory we may not write), it is written in place instead.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::large::LargeFile;
+use super::large::{self, Block};
 use super::{Error, random_hex};
 
 /// As the kernel has it.
@@ -24,7 +24,7 @@ const NEW_FILE_MODE: u32 = 0o644;
 #[derive(Debug)]
 pub(super) struct Writer {
     target: PathBuf,
-    file: LargeFile,
+    file: File,
     place: Place,
 }
 
@@ -59,7 +59,7 @@ impl Writer {
                     .custom_flags(flags)
                     .open(&target);
                 Ok(Self {
-                    file: LargeFile::new(file.map_err(Error::at(&target))?),
+                    file: file.map_err(Error::at(&target))?,
                     target,
                     place: Place::Target,
                 })
@@ -85,7 +85,7 @@ impl Writer {
         let (file, place) = beside(&target, NEW_FILE_MODE).map_err(Error::at(&target))?;
         Ok(Self {
             target,
-            file: LargeFile::new(file),
+            file,
             place,
         })
     }
@@ -106,29 +106,33 @@ impl Writer {
             });
             let writer = Self {
                 target: target.clone(),
-                file: LargeFile::new(file),
+                file,
                 place,
             };
             let mode = fs::Permissions::from_mode(facts.mode() & 0o777);
-            if ours && writer.file.file().set_permissions(mode).is_ok() {
+            if ours && writer.file.set_permissions(mode).is_ok() {
                 return Ok(writer);
             }
         }
         existing.set_len(0).map_err(Error::at(&target))?;
         Ok(Self {
             target,
-            file: LargeFile::new(existing),
+            file: existing,
             place: Place::Target,
         })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write(bytes).map_err(Error::at(&self.target))
+        self.file.write_all(bytes).map_err(Error::at(&self.target))
+    }
+
+    /// The same for a part of a large file.
+    pub(super) fn write_block(&mut self, block: &Block) -> Result<(), Error> {
+        large::write(&mut self.file, block).map_err(Error::at(&self.target))
     }
 
     /// Makes the new content the file's content.
     pub(super) fn commit(mut self) -> Result<(), Error> {
-        self.file.finish().map_err(Error::at(&self.target))?;
         let failed = Error::at(&self.target);
         match std::mem::replace(&mut self.place, Place::Target) {
             Place::Target => Ok(()),
@@ -137,13 +141,13 @@ impl Writer {
                 failed(error)
             }),
             Place::Nameless => {
-                match sebring_sys::fs::give_name(self.file.file(), &self.target) {
+                match sebring_sys::fs::give_name(&self.file, &self.target) {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     done => return done.map_err(failed),
                 }
                 // The name is taken: be born under another and take it over.
                 let temporary = temporary_beside(&self.target);
-                sebring_sys::fs::give_name(self.file.file(), &temporary).map_err(&failed)?;
+                sebring_sys::fs::give_name(&self.file, &temporary).map_err(&failed)?;
                 self.place = Place::Temporary(temporary);
                 self.commit()
             }

@@ -66,7 +66,7 @@ pub(crate) async fn upload_v2(
 }
 
 async fn receive_raw(path: &Path, request: Request) -> Result<(), Failure> {
-    let sink = Sink::open(path.to_owned(), DIRECTORY_MODE);
+    let mut sink = Sink::open(path.to_owned(), DIRECTORY_MODE);
     let mut body = request.into_body().into_data_stream();
     let mut wanted = true;
     while let Some(piece) = body.next().await {
@@ -87,7 +87,7 @@ async fn receive_form(path: &Path, directory_mode: u32, request: Request) -> Res
         if field.name() != Some("file") {
             continue;
         }
-        let sink = Sink::open(path.to_owned(), directory_mode);
+        let mut sink = Sink::open(path.to_owned(), directory_mode);
         let mut wanted = true;
         while let Some(piece) = field.chunk().await.map_err(|error| broken(&error))? {
             wanted = wanted && sink.write(piece).await;
