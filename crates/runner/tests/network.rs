@@ -18,6 +18,8 @@ use sebring_api::runner::{NetworkSpec, SandboxSpec};
 /// Documentation addresses (RFC 5737): no host has them.
 const WORLD: &str = "198.51.100.2";
 const WORLD_PORT: u16 = 7000;
+/// Its address can be had once.
+static ONE_WORLD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A server "on the Internet" that says who it is talking to.
 struct World {
@@ -70,6 +72,23 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether `host:port` accepts a connection from out there, with a route to our networks.
+    fn reaches(&self, host: &str, port: u16) -> bool {
+        let script = format!(
+            "ip route replace 10.0.0.0/8 via 198.51.100.1; \
+             timeout 1 bash -c 'exec 3<>/dev/tcp/{host}/{port}'"
+        );
+        let pid = self.process.id().to_string();
+        Program::new("nsenter")
+            .args(["-t", &pid, "-n", "bash", "-c", &script])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         self.process.kill().unwrap();
@@ -118,6 +137,7 @@ fn allow(cidrs: &[&str]) -> NetworkSpec {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_decide_who_in_the_world_is_reached_also_while_running() {
+    let _alone = ONE_WORLD.lock().await;
     let fixture = Fixture::start().await;
     let world = World::start();
     let sandbox = fixture.up(spec()).await;
@@ -187,6 +207,77 @@ async fn nothing_nearby_is_reachable_whatever_the_policy() {
         assert_eq!(one.dial(nearby, 80), None, "{nearby}");
         assert_eq!(other.dial(nearby, 80), None, "{nearby}");
     }
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_world_reaches_neither_sandboxes_nor_their_resolver() {
+    let _alone = ONE_WORLD.lock().await;
+    let fixture = Fixture::start().await;
+    let world = World::start();
+    let sandbox = fixture.up(spec()).await;
+    let serve = "perl -MIO::Socket::INET -e 'if (fork) {exit} close STDOUT; close STDERR; $s = IO::Socket::INET->new(Listen => 9, LocalPort => 80) or die; while ($c = $s->accept) { print $c qq(hi\\n) }'";
+    sandbox.must(serve);
+    common::eventually("the sandbox serves itself", || {
+        sandbox.dial("127.0.0.1", 80)
+    })
+    .await;
+    let gateway = sandbox
+        .must("cat /etc/resolv.conf")
+        .replace("nameserver", "");
+    assert!(
+        std::net::TcpStream::connect((gateway.trim(), 53)).is_ok(),
+        "the resolver serves"
+    );
+    let on_host = TcpListener::bind(("198.51.100.1", 0)).unwrap();
+    let port = on_host.local_addr().unwrap().port();
+    assert!(world.reaches("198.51.100.1", port), "the host serves");
+    assert!(!world.reaches(gateway.trim(), 53));
+    assert!(!world.reaches(&sandbox.address(), 80));
+    drop(world);
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_with_thousands_of_flows_leaves_the_network_to_others() {
+    let _alone = ONE_WORLD.lock().await;
+    let fixture = Fixture::start().await;
+    let world = World::start();
+    let (greedy, other) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    assert!(greedy.dial(WORLD, WORLD_PORT).is_some());
+    // Each port is a flow of its own to the host.
+    greedy.must(&format!(
+        "perl -MSocket -e 'socket S, PF_INET, SOCK_DGRAM, 0; \
+         send S, 1, 0, sockaddr_in($_, inet_aton(q({WORLD}))) for 10000..15000; 1'"
+    ));
+    assert_eq!(greedy.dial(WORLD, WORLD_PORT), None, "over its share");
+    assert!(other.dial(WORLD, WORLD_PORT).is_some());
+    drop(world);
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_taken_over_cannot_write_firewall_rules() {
+    let fixture = Fixture::start().await;
+    let table = format!("sebring_evil_{}", fixture.dirs.place.instance);
+    let cidr = format!("1.1.1.1/32 }}\nadd table inet {table}\n#");
+    let id = sebring_core::id::SandboxId::random();
+    let command = running(1, with(allow(&[&cidr])));
+    let seen = fixture.runner.command(id, command).await;
+    assert!(
+        matches!(
+            &seen.state,
+            sebring_api::runner::ObservedState::Failed { message, .. }
+                if message.contains("not an IPv4 network")
+        ),
+        "{seen:?}"
+    );
+    let listed = Program::new("nft").args(["list", "tables"]).output();
+    assert!(
+        !String::from_utf8(listed.unwrap().stdout)
+            .unwrap()
+            .contains(&table)
+    );
     fixture.close().await;
 }
 

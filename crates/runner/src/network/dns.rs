@@ -3,18 +3,19 @@
 //! A relay of packets, not a resolver: it never looks inside. The host may reach resolvers at
 //! addresses that no sandbox may (loopback, private networks), which is why it exists.
 //!
-//! Must not: let one sandbox's questions use up the host: questions in flight are bounded, and
-//! more are dropped, as a resolver under load would.
+//! Must not: let one sandbox's questions use up the host or its neighbours' share: questions in
+//! flight are bounded in all and per sandbox, and more are dropped, as a resolver under load would.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sebring_tasks::Tasks;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -23,8 +24,14 @@ const PORT: u16 = 53;
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
 /// A connection: DNS over TCP is a question or a few.
 const CONNECTION_WAIT: Duration = Duration::from_secs(20);
-const QUESTIONS_MAX: usize = 512;
-const CONNECTIONS_MAX: usize = 128;
+const QUESTIONS: Bounds = Bounds {
+    total: 512,
+    each: 64,
+};
+const CONNECTIONS: Bounds = Bounds {
+    total: 128,
+    each: 8,
+};
 /// Largest packet that UDP can carry.
 const PACKET_BYTES_MAX: usize = 65_535;
 /// Resolvers tried in turn, as the C library does.
@@ -32,6 +39,58 @@ const RESOLVERS_MAX: usize = 3;
 
 /// Where questions go; asked anew for each, since a host's resolvers change with its network.
 type Resolvers = Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>;
+
+/// How many may be under way at a time, in all and for each who asks.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    total: usize,
+    each: usize,
+}
+
+/// Who has how many under way.
+#[derive(Debug)]
+struct Room {
+    bounds: Bounds,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A place in a [`Room`], given back on drop.
+#[derive(Debug)]
+struct Place {
+    room: Arc<Room>,
+    asker: IpAddr,
+}
+
+impl Room {
+    fn new(bounds: Bounds) -> Arc<Self> {
+        let taken = Mutex::default();
+        Arc::new(Self { bounds, taken })
+    }
+
+    /// `None` when there is no room, for this asker or for anybody.
+    fn try_enter(self: &Arc<Self>, asker: IpAddr) -> Option<Place> {
+        let mut taken = self.taken.lock();
+        let own = taken.get(&asker).copied().unwrap_or(0);
+        if own >= self.bounds.each || taken.values().sum::<usize>() >= self.bounds.total {
+            return None;
+        }
+        taken.insert(asker, own + 1);
+        Some(Place {
+            room: Arc::clone(self),
+            asker,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken.lock();
+        match taken.get_mut(&self.asker) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(taken.remove(&self.asker)),
+        }
+    }
+}
 
 /// Starts relaying at `gateway` to the host's resolvers and returns.
 pub(super) async fn serve(gateway: Ipv4Addr, tasks: &Tasks) -> io::Result<()> {
@@ -57,7 +116,7 @@ async fn relay(address: SocketAddr, tasks: &Tasks, resolvers: Resolvers) -> io::
 }
 
 async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks, resolvers: Resolvers) {
-    let room = Arc::new(Semaphore::new(QUESTIONS_MAX));
+    let room = Room::new(QUESTIONS);
     let mut buffer = vec![0; PACKET_BYTES_MAX];
     loop {
         // Both branches are safe to drop: nothing was read from the socket.
@@ -72,7 +131,7 @@ async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks, resolvers: Resolver
                 }
             },
         };
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+        let Some(place) = room.try_enter(asker.ip()) else {
             continue;
         };
         let question = buffer[..length].to_vec();
@@ -82,7 +141,7 @@ async fn relay_packets(socket: Arc<UdpSocket>, tasks: Tasks, resolvers: Resolver
                 // The asker may be gone, and will ask again if not.
                 drop(socket.send_to(&answer, asker).await);
             }
-            drop(permit);
+            drop(place);
         });
     }
 }
@@ -119,13 +178,13 @@ async fn ask_one(question: &[u8], resolver: SocketAddr) -> io::Result<Vec<u8>> {
 }
 
 async fn relay_connections(listener: TcpListener, tasks: Tasks, resolvers: Resolvers) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Room::new(CONNECTIONS);
     loop {
         let accepted = tokio::select! {
             () = tasks.stopped() => return,
             accepted = listener.accept() => accepted,
         };
-        let (mut asker, _) = match accepted {
+        let (mut asker, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(error = %error, "dns accept");
@@ -133,7 +192,7 @@ async fn relay_connections(listener: TcpListener, tasks: Tasks, resolvers: Resol
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+        let Some(place) = room.try_enter(address.ip()) else {
             continue;
         };
         let resolvers = Arc::clone(&resolvers);
@@ -146,7 +205,7 @@ async fn relay_connections(listener: TcpListener, tasks: Tasks, resolvers: Resol
                     .ok()
             };
             timeout(CONNECTION_WAIT, relay).await.ok();
-            drop(permit);
+            drop(place);
         });
     }
 }
@@ -208,6 +267,23 @@ mod tests {
         assert_eq!(&buffer[..8], b"answer!!");
         drop((asker, theirs));
         tasks.shutdown().await;
+    }
+
+    #[test]
+    fn one_that_asks_too_much_leaves_room_for_others() {
+        let room = Room::new(Bounds { total: 5, each: 3 });
+        let address = |last| IpAddr::from([10, 213, 0, last]);
+        let enter = |last| room.try_enter(address(last));
+        let mut greedy = [enter(2), enter(2), enter(2)];
+        assert!(greedy.iter().all(Option::is_some));
+        assert!(enter(2).is_none());
+        let others = [enter(3), enter(4)];
+        assert!(others.iter().all(Option::is_some));
+        assert!(enter(5).is_none(), "full");
+        greedy[0].take();
+        assert!(enter(2).is_some());
+        drop((greedy, others));
+        assert!(room.taken.lock().is_empty());
     }
 
     #[test]
