@@ -36,6 +36,7 @@ impl Sandbox {
 const EPERM: i32 = 1;
 const ENOSPC: i32 = 28;
 const ENOSYS: i32 = 38;
+const EPROTONOSUPPORT: i32 = 93;
 const EAFNOSUPPORT: i32 = 97;
 
 /// What it would give, the call, its arguments, the error it must end with.
@@ -71,6 +72,14 @@ const CALLS: &[(&str, i64, &str, i32)] = &[
     ("a packet socket", libc::SYS_socket, "17, 3, 0", EAFNOSUPPORT),
     ("a netfilter socket", libc::SYS_socket, "16, 3, 12", EAFNOSUPPORT),
     ("a raw socket", libc::SYS_socket, "2, 3, 1", EPERM),
+    ("a raw socket of any protocol", libc::SYS_socket, "2, 3, 255", EPROTONOSUPPORT),
+    ("an SCTP socket", libc::SYS_socket, "2, 1, 132", EPROTONOSUPPORT),
+    ("a UDP-Lite socket", libc::SYS_socket, "10, 2, 136", EPROTONOSUPPORT),
+    ("a multipath TCP socket", libc::SYS_socket, "2, 1, 262", EPROTONOSUPPORT),
+    ("a pair of TIPC sockets", libc::SYS_socketpair, r#"30, 5, 0, "12345678""#, EAFNOSUPPORT),
+    ("a line discipline", libc::SYS_ioctl, r#"0, 0x5423, "1234""#, EPERM),
+    ("input for a terminal", libc::SYS_ioctl, r#"0, 0x5412, "1""#, EPERM),
+    ("asynchronous input and output", libc::SYS_io_setup, r#"1, "12345678""#, ENOSYS),
     ("a call of tomorrow", 999, "0", ENOSYS),
 ];
 
@@ -123,6 +132,7 @@ async fn files_of_the_host_and_its_kernel_are_out_of_reach() {
         "cat /proc/kcore | head -c1 | grep .",
         "cat /proc/kmsg | head -c1 | grep .",
         "grep . /proc/keys",
+        "grep . /proc/cmdline",
         "echo 1 > /proc/sys/kernel/core_pattern",
         "echo b > /proc/sysrq-trigger",
         "echo 1 > /proc/sys/net/ipv4/ip_forward",
@@ -208,5 +218,60 @@ async fn sandbox_root_has_few_capabilities_and_no_way_to_more() {
     let open = sandbox.must("ls -l /proc/self/fd | grep -c pool.img; true");
     assert_eq!(open.trim(), "0");
     assert_eq!(sandbox.must("ulimit -c").trim(), "0");
+    fixture.close().await;
+}
+
+/// Takes all it can get of what the kernel counts per user or for the whole host, and keeps it.
+const TAKE_EVERYTHING: &str = r#"perl -e '
+    if (fork) { exit } close STDOUT; close STDERR;
+    $n++ while syscall(253) >= 0;
+    $room = "x" x (7 << 20); $locked = syscall(149, unpack("Q", pack("P", $room)), 7 << 20);
+    $p++ while open($pty[$p], "+<", "/dev/ptmx");
+    open $f, ">", "/tmp/taken.new"; print $f "$n $locked $p"; close $f;
+    rename "/tmp/taken.new", "/tmp/taken"; sleep 1000'"#;
+/// The same, one of each.
+const TAKE_ONE: &str = r#"perl -e '
+    syscall(253) >= 0 or die "inotify $!";
+    $room = "x" x (7 << 20); syscall(149, unpack("Q", pack("P", $room)), 7 << 20) == 0 or die "mlock $!";
+    open($pty, "+<", "/dev/ptmx") or die "pty $!"'"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sandbox_cannot_use_up_the_kernels_tables_for_others() {
+    let fixture = Fixture::start().await;
+    let (greedy, other) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    greedy.must(TAKE_EVERYTHING);
+    let taken = common::eventually("it has all", || {
+        let (code, said) = greedy.sh("cat /tmp/taken");
+        (code == 0 && !said.is_empty()).then_some(said)
+    })
+    .await;
+    let numbers: Vec<i64> = taken.split(' ').map(|n| n.parse().unwrap()).collect();
+    assert!(
+        numbers[0] > 0 && numbers[1] == 0 && numbers[2] > 0,
+        "{taken}"
+    );
+    assert!(numbers[2] <= 256, "terminals: {taken}");
+    greedy.must_fail(TAKE_ONE);
+    other.must(TAKE_ONE);
+    let watcher = rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC);
+    assert!(watcher.is_ok(), "the host's root has its own");
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_users_of_the_host_can_read_nothing_of_a_sandbox() {
+    use std::os::unix::fs::MetadataExt;
+    let fixture = Fixture::start().await;
+    let _sandbox = fixture.up(spec()).await;
+    let data_dir = &fixture.dirs.place.data_dir;
+    for (name, what) in [
+        ("pool.img", "every file of every sandbox"),
+        ("sandboxes", "environments"),
+        ("pool/sandboxes", "disks"),
+        ("pool/snapshots", "environments"),
+    ] {
+        let mode = std::fs::metadata(data_dir.join(name)).unwrap().mode();
+        assert_eq!(mode & 0o077, 0, "{name} ({what}) has mode {mode:o}");
+    }
     fixture.close().await;
 }

@@ -3,9 +3,9 @@
 //! Must not: touch a device that is not ours. A device is recognized by the inode of its backing
 //! file, never by its number.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::MountFlags;
@@ -48,6 +48,9 @@ pub(super) fn mount_image(image: &Path, target: &Path, size_bytes: u64) -> Resul
         .truncate(false)
         .open(image)
         .map_err(failed("open"))?;
+    // Every file of every sandbox is in there, whatever their own modes say.
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(failed("close to others"))?;
     let present = file.metadata().map_err(failed("look at"))?.len();
     if present < size_bytes {
         // Never shrink: what is stored may be anywhere.

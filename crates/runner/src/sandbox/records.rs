@@ -54,6 +54,8 @@ impl Records {
             run: run_dir.join("sandboxes"),
         };
         fs::create_dir_all(&records.data)?;
+        // Specifications hold environments, and those hold their owners' secrets.
+        super::door::let_group_in(&records.data, None, 0o700)?;
         fs::create_dir_all(&records.run)?;
         super::door::let_group_in(&records.run, group, 0o750)?;
         Ok(records)

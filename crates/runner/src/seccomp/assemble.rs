@@ -7,7 +7,7 @@
 
 use sebring_sys::seccomp::Instruction;
 
-use super::libc_errno::{EAFNOSUPPORT, EPERM};
+use super::libc_errno::{EAFNOSUPPORT, EPERM, EPROTONOSUPPORT};
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub(super) enum Action {
 pub(super) enum Check {
     CloneFlags,
     Personality,
-    SocketFamily,
+    Socket,
+    SocketPair,
     Ioctl,
 }
 
@@ -78,21 +79,13 @@ fn leaf(action: Action) -> Vec<Instruction> {
             answer(refusal(EPERM)),
             answer(ALLOW),
         ],
-        Action::Check(Check::Personality) => one_of(&PERSONALITIES, refusal(EPERM)),
-        Action::Check(Check::SocketFamily) => vec![
-            load(argument(0)),
-            jump(JUMP_EQUAL, AF_UNIX, 5, 0),
-            jump(JUMP_EQUAL, AF_INET, 4, 0),
-            jump(JUMP_EQUAL, AF_INET6, 3, 0),
-            jump(JUMP_EQUAL, AF_NETLINK, 0, 3),
-            load(argument(2)),
-            jump(JUMP_EQUAL, NETLINK_ROUTE, 0, 1),
-            answer(ALLOW),
-            answer(refusal(EAFNOSUPPORT)),
-        ],
+        Action::Check(Check::Personality) => one_of(0, &PERSONALITIES, refusal(EPERM)),
+        Action::Check(Check::Socket) => socket(),
+        Action::Check(Check::SocketPair) => one_of(0, &[AF_UNIX], refusal(EAFNOSUPPORT)),
         Action::Check(Check::Ioctl) => vec![
             load(argument(1)),
-            jump(JUMP_EQUAL, TIOCSTI, 1, 0),
+            jump(JUMP_EQUAL, TIOCSTI, 2, 0),
+            jump(JUMP_EQUAL, TIOCSETD, 1, 0),
             jump(JUMP_EQUAL, TIOCLINUX, 0, 1),
             answer(refusal(EPERM)),
             answer(ALLOW),
@@ -100,9 +93,25 @@ fn leaf(action: Action) -> Vec<Instruction> {
     }
 }
 
-/// Allows the first argument to be one of `values`.
-fn one_of(values: &[u32], otherwise: u32) -> Vec<Instruction> {
-    let mut code = vec![load(argument(0))];
+/// Families by the first argument; protocols of netlink and the Internet by the third.
+fn socket() -> Vec<Instruction> {
+    let mut code = vec![
+        load(argument(0)),
+        jump(JUMP_EQUAL, AF_UNIX, 4, 0),
+        jump(JUMP_EQUAL, AF_INET, 8, 0),
+        jump(JUMP_EQUAL, AF_INET6, 7, 0),
+        jump(JUMP_EQUAL, AF_NETLINK, 2, 0),
+        answer(refusal(EAFNOSUPPORT)),
+        answer(ALLOW),
+    ];
+    code.extend(one_of(2, &[NETLINK_ROUTE], refusal(EAFNOSUPPORT)));
+    code.extend(one_of(2, &PROTOCOLS, refusal(EPROTONOSUPPORT)));
+    code
+}
+
+/// Allows the argument `number` to be one of `values`.
+fn one_of(number: u32, values: &[u32], otherwise: u32) -> Vec<Instruction> {
+    let mut code = vec![load(argument(number))];
     for (position, value) in values.iter().enumerate() {
         let to_allow = u8::try_from(values.len() - position).unwrap_or(u8::MAX);
         code.push(jump(JUMP_EQUAL, *value, to_allow, 0));
@@ -172,7 +181,11 @@ const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 const AF_NETLINK: u32 = 16;
 const NETLINK_ROUTE: u32 = 0;
+/// Whichever the type implies, ICMP, TCP, UDP, ICMPv6. What else there is (SCTP, DCCP, L2TP,
+/// UDP-Lite, multipath TCP) is loaded on demand, rarely used, and has a long list of holes.
+const PROTOCOLS: [u32; 5] = [0, 1, 6, 17, 58];
 const TIOCSTI: u32 = 0x5412;
+const TIOCSETD: u32 = 0x5423;
 const TIOCLINUX: u32 = 0x541c;
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ const UNKNOWN: Action = Action::Refuse(libc_errno::ENOSYS);
 mod libc_errno {
     pub(super) const EPERM: u16 = 1;
     pub(super) const ENOSYS: u16 = 38;
+    pub(super) const EPROTONOSUPPORT: u16 = 93;
     pub(super) const EAFNOSUPPORT: u16 = 97;
 }
 
@@ -92,8 +93,10 @@ const TABLE: &[Entry] = &[
     (libc::SYS_set_mempolicy_home_node, REFUSE, "memory placement is the host's"),
     (libc::SYS_pidfd_getfd, REFUSE, "takes descriptors out of the toolbox"),
     (libc::SYS_personality, Action::Check(Check::Personality), "old personalities switch protections off"),
-    (libc::SYS_socket, Action::Check(Check::SocketFamily), "families without a namespace, such as vsock, reach the host"),
-    (libc::SYS_ioctl, Action::Check(Check::Ioctl), "pushing input into a terminal acts as whoever reads it next"),
+    (libc::SYS_io_setup, UNKNOWN, "contexts are counted for the whole host: one sandbox could use up everybody's"),
+    (libc::SYS_socket, Action::Check(Check::Socket), "families without a namespace, such as vsock, reach the host; rare ones are loaded on demand"),
+    (libc::SYS_socketpair, Action::Check(Check::SocketPair), "makes sockets of any family, as socket does"),
+    (libc::SYS_ioctl, Action::Check(Check::Ioctl), "pushing input into a terminal acts as whoever reads it next; line disciplines are drivers"),
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_iopl, REFUSE, "hardware"),
     #[cfg(target_arch = "x86_64")]
@@ -240,7 +243,31 @@ mod tests {
                 unsupported
             );
         }
-        assert_eq!(verdict(libc::SYS_ioctl, [0, 0x5412, 0, 0, 0, 0]), refused);
+        let unsupported_protocol = Verdict::Errno(libc_errno::EPROTONOSUPPORT);
+        for (family, protocol) in [(2, 132), (2, 33), (10, 115), (2, 136), (10, 262), (2, 255)] {
+            assert_eq!(
+                verdict(libc::SYS_socket, [family, 1, protocol, 0, 0, 0]),
+                unsupported_protocol
+            );
+        }
+        for (family, protocol) in [(2, 6), (10, 17), (2, 1), (10, 58), (1, 1)] {
+            assert_eq!(
+                verdict(libc::SYS_socket, [family, 1, protocol, 0, 0, 0]),
+                Verdict::Allow
+            );
+        }
+        // Makes sockets of any family too, TIPC's (30) even usable ones.
+        assert_eq!(
+            verdict(libc::SYS_socketpair, [30, 5, 0, 0, 0, 0]),
+            unsupported
+        );
+        assert_eq!(
+            verdict(libc::SYS_socketpair, [1, 1, 0, 0, 0, 0]),
+            Verdict::Allow
+        );
+        for request in [0x5412, 0x541c, 0x5423] {
+            assert_eq!(verdict(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]), refused);
+        }
         // The kernel looks at 32 bits of the request; so must we.
         assert_eq!(
             verdict(libc::SYS_ioctl, [0, 0xffff_0000_0000_5412, 0, 0, 0, 0]),

@@ -32,6 +32,8 @@ const LINKS: [(&str, &str); 6] = [
 ];
 /// Group that owns terminals in every distribution.
 const TTY_GROUP: u32 = 5;
+/// The host has about three thousand for all sandboxes together.
+const TERMINALS_MAX: u32 = 256;
 
 pub(super) fn make(request: &Request) -> io::Result<()> {
     let base = request.base_id;
@@ -65,7 +67,7 @@ pub(super) fn make(request: &Request) -> io::Result<()> {
     }
     let quiet = MountFlags::NODEV | MountFlags::NOEXEC;
     let group = base + TTY_GROUP;
-    let terminals = format!("newinstance,ptmxmode=0666,mode=0620,gid={group}");
+    let terminals = format!("newinstance,max={TERMINALS_MAX},ptmxmode=0666,mode=0620,gid={group}");
     mount_fresh("devpts", &dev.join("pts"), MountFlags::NOEXEC, &terminals)?;
     // Counted as the sandbox's memory; browsers need far more than the 64 MiB of other runtimes.
     let shared = format!("mode=1777,size={},{owned}", request.memory_bytes / 2);

@@ -20,10 +20,12 @@ use crate::spawner::wire::Request;
 
 /// Where our files are shown; read-only but for [`PROC_DIR`].
 const OWN_DIR: &str = "/.sebring";
-/// Files of the host's kernel that tell or let do too much; the list is the one of OCI runtimes.
-const MASKED: [&str; 14] = [
+/// Files of the host's kernel that tell or let do too much; the list is the one of OCI runtimes,
+/// and what the host's kernel was started with.
+const MASKED: [&str; 15] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/cmdline",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
