@@ -72,6 +72,9 @@ impl Error {
             Some(Errno::NAMETOOLONG) => invalid(path, "it is too long"),
             Some(Errno::LOOP) => invalid(path, "too many symbolic links"),
             Some(Errno::INVAL) => invalid(path, "the file system refuses it"),
+            // A pipe without a reader, a socket, a terminal of nobody.
+            Some(Errno::NXIO | Errno::NODEV) => invalid(path, "it is not a regular file"),
+            Some(Errno::TXTBSY | Errno::BUSY) => invalid(path, "it is in use"),
             _ if source.kind() == io::ErrorKind::InvalidInput => {
                 invalid(path, "it contains a NUL byte")
             }
@@ -100,4 +103,17 @@ pub(crate) fn random_hex() -> String {
     // Asking for so few bytes is never interrupted or short.
     let _filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_path_is_to_blame_for_is_not_called_our_failure() {
+        for errno in [Errno::NXIO, Errno::NODEV, Errno::TXTBSY, Errno::BUSY] {
+            let error = Error::new("/tmp/pipe".into(), errno.into());
+            assert!(matches!(error, Error::InvalidPath { .. }), "{errno}");
+        }
+    }
 }
