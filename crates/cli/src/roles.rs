@@ -106,6 +106,8 @@ impl SpawnerRole {
 impl ServerRole {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         start_role()?;
+        // It faces the network: whoever takes it over finds no set-user-id program of use.
+        rustix::thread::set_no_new_privs(true).context("give up gaining privileges")?;
         let layout = self.location.find()?;
         runtime()?.block_on(self.serve(&layout))
     }
