@@ -425,6 +425,11 @@ async fn end(live: &Live, stop: StopMode, ends: &mut Ends) {
             }
         }
     }
+    // All at once: a first process among thousands that fork would take long to get its turn to
+    // die, and only then take the others with it.
+    if let Err(error) = live.group.kill() {
+        warn!(error = %error, "cannot kill the group of a sandbox");
+    }
     live.signal(Signal::KILL);
     live.ended().await;
 }
