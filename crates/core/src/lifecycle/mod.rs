@@ -12,7 +12,7 @@
 //! intent takes the next generation, and a report counts for the intent only when it carries that
 //! generation, so a late answer to an old wish can never be taken for the answer to a new one.
 //!
-//! Delete is accepted in every state, and [`decide`] answers `Ensure(Deleted)` until the sandbox
+//! Delete is accepted in every state, and [`decide()`] answers `Ensure(Deleted)` until the sandbox
 //! is gone: there is no state from which it does not finish.
 //!
 //! Must not: log, wait, spawn, or read a clock. Next: `ask` for what callers may ask, `report` for

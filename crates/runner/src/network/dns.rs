@@ -234,9 +234,16 @@ mod tests {
 
     use super::*;
 
+    /// A loopback address that nobody else uses, so that a port that is free for packets is free
+    /// for connections too.
+    fn own_loopback() -> Ipv4Addr {
+        let [a, b, c, ..] = *sebring_core::id::SandboxId::random().as_uuid().as_bytes();
+        Ipv4Addr::new(127, a | 1, b, c | 1)
+    }
+
     #[tokio::test]
     async fn questions_and_answers_pass_unchanged_by_packet_and_by_connection() {
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let local = SocketAddr::from((own_loopback(), 0));
         let resolver = UdpSocket::bind(local).await.unwrap();
         let address = resolver.local_addr().unwrap();
         let stream_resolver = TcpListener::bind(address).await.unwrap();
