@@ -21,11 +21,13 @@ use crate::creds::act_as;
 /// owner outside. Were that root, one sandbox could use up what all others and the host's own
 /// services have.
 pub fn create(base: u32, count: u32) -> io::Result<OwnedFd> {
-    let forked = act_as(base, || raw_fork(Namespaces::USER, None))?;
-    let (pid, pidfd) = match forked {
-        Side::Parent { pid, pidfd } => (pid, pidfd),
-        Side::Child => wait_for_the_end(),
-    };
+    let parent = rustix::process::getpid().as_raw_nonzero().get();
+    // The child must not come back from here: becoming root again fails in a namespace without a
+    // map, and it would go on as a second copy of its parent.
+    let (pid, pidfd) = act_as(base, || match raw_fork(Namespaces::USER, None)? {
+        Side::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        Side::Child => wait_for_the_end(parent),
+    })?;
     let opened = map_and_open(pid, base, count);
     // The child has done its work by existing. Neither call can fail for a live own child.
     let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
@@ -53,11 +55,16 @@ pub fn pidfd_of(pid: i32) -> io::Result<OwnedFd> {
 }
 
 /// The child's whole life. Only async-signal-safe calls: its parent may have threads.
-fn wait_for_the_end() -> ! {
+fn wait_for_the_end(parent: i32) -> ! {
     // SAFETY: prctl with these constants touches no memory. The child must not outlive a parent
-    // that is killed before it can kill the child.
+    // that is killed before it can kill the child: it holds the parent's locks.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     loop {
+        // SAFETY: takes nothing. Another parent means that ours died before the line above.
+        if unsafe { libc::getppid() } != parent {
+            // SAFETY: ends only this process, without running handlers that belong to the parent.
+            unsafe { libc::_exit(0) };
+        }
         // SAFETY: pause takes nothing and touches nothing.
         unsafe { libc::pause() };
     }
@@ -80,6 +87,27 @@ mod tests {
         fs::write(&path, b"x").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().uid(), 0);
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn only_the_caller_comes_back_however_the_two_are_scheduled() {
+        use std::io::{Read, Write};
+        const ROUNDS: usize = 200;
+        let own = std::process::id();
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        for _ in 0..ROUNDS {
+            let made = create(0x4fff_0000, 65_536);
+            writer.write_all(b".").unwrap();
+            if std::process::id() != own {
+                // SAFETY: a copy of the test must end before it does anything else.
+                unsafe { libc::_exit(1) };
+            }
+            drop(made.unwrap());
+        }
+        drop(writer);
+        let mut returns = Vec::new();
+        reader.read_to_end(&mut returns).unwrap();
+        assert_eq!(returns.len(), ROUNDS);
     }
 
     fn owner_of(namespace: &OwnedFd) -> u32 {
