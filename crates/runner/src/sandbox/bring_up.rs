@@ -44,7 +44,7 @@ use crate::undo::Undo;
 /// disk must not keep its owner from starting the sandbox and deleting something.
 const MOUNT_HEADROOM_BYTES: u64 = 32 << 20;
 /// Processes and threads in one sandbox: enough for parallel builds and browsers.
-pub(crate) const PIDS_MAX: u32 = 4096;
+pub(crate) const PIDS_MAX: u32 = 2048;
 const LOG_NAME: &str = "toolbox.log";
 /// Times that a first process is made before its deaths are reported: one spawner that is killed
 /// takes one attempt of each sandbox, and twice in a row somebody means it.
