@@ -122,8 +122,8 @@ pub(super) async fn files(client: &Client) -> anyhow::Result<Vec<Row>> {
             }
         }
         Ok(vec![
-            Row::values("upload of 1 GiB", "GiB/s", up),
-            Row::values("download of 1 GiB", "GiB/s", down),
+            Row::rates("upload of 1 GiB", "GiB/s", up),
+            Row::rates("download of 1 GiB", "GiB/s", down),
         ])
     })
     .await

@@ -75,9 +75,20 @@ impl Samples {
 }
 
 impl Row {
-    /// A few values where more is better: p95, p99 and max are the worst of them.
-    pub(super) fn values(what: &str, unit: &'static str, mut values: Vec<f64>) -> Self {
+    /// A few values where more is better: p95, p99 and worst are the smallest.
+    pub(super) fn rates(what: &str, unit: &'static str, mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(|one, other| other.total_cmp(one));
+        Self::few(what, unit, &values)
+    }
+
+    /// A few values where less is better: p95, p99 and worst are the largest.
+    pub(super) fn costs(what: &str, unit: &'static str, mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        Self::few(what, unit, &values)
+    }
+
+    /// From the best to the worst.
+    fn few(what: &str, unit: &'static str, values: &[f64]) -> Self {
         let at = |index: usize| values.get(index).copied().unwrap_or_default();
         let worst = at(values.len().saturating_sub(1));
         Self {
@@ -129,11 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn of_rates_the_middle_and_the_worst_are_shown() {
-        let row = Row::values("x", "GiB/s", vec![0.5, 2.0, 1.0]);
-        assert!((row.p50 - 1.0).abs() < f64::EPSILON);
-        assert!((row.max - 0.5).abs() < f64::EPSILON);
-        assert_eq!(row.tried, 3);
+    fn of_few_values_the_middle_and_the_worst_are_shown() {
+        let is = |value: f64, expected: f64| (value - expected).abs() < f64::EPSILON;
+        let rate = Row::rates("x", "GiB/s", vec![0.5, 2.0, 1.0]);
+        assert!(is(rate.p50, 1.0) && is(rate.max, 0.5) && rate.tried == 3);
+        let cost = Row::costs("x", "MiB", vec![0.5, 2.0, 1.0]);
+        assert!(is(cost.p50, 1.0) && is(cost.max, 2.0));
     }
 
     #[test]
