@@ -76,7 +76,11 @@ def test_cpu_and_memory_grow_while_running(client, sandboxes):
     assert sandbox.process.exec("nproc").result.strip() == "2"
     assert sandbox.process.exec("grep -c ^processor /proc/cpuinfo").result.strip() == "2"
     assert sandbox.process.exec("free --gibi | awk '/Mem/ {print $2}'").result.strip() == "2"
-    assert sandbox.process.exec("grep Cpus_allowed: /proc/$(pgrep -f '^sleep 5678')/status").result.split()[1].endswith("3")
+    assert (
+        sandbox.process.exec("grep Cpus_allowed: /proc/$(pgrep -f '^sleep 5678')/status")
+        .result.split()[1]
+        .endswith("3")
+    )
     assert sandbox.process.exec("pgrep -f 'sleep 5678'").exit_code == 0, "processes survive a resize"
 
 
