@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
       --only TEXT      only clients whose name contains TEXT, such as `async` or `@daytona/sdk`
       --server         use the server named by DAYTONA_API_URL and DAYTONA_API_KEY
       -- ARGS          pass ARGS to pytest and leave out the other suites
+  resilience [ARGS]    kill, fill and abuse an installation of its own; ARGS go to pytest
 ";
 
 fn main() -> ExitCode {
@@ -45,7 +46,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         bail!("no command\n\n{USAGE}");
     }
     let command = args.remove(0);
-    if command != "conformance" && !args.is_empty() {
+    if !["conformance", "resilience"].contains(&command.as_str()) && !args.is_empty() {
         bail!("{command} takes no arguments\n\n{USAGE}");
     }
     match command.as_str() {
@@ -54,6 +55,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         "tidy" => tidy::check().map(|()| ExitCode::SUCCESS),
         "openapi" => openapi::write().map(|()| ExitCode::SUCCESS),
         "conformance" => conformance::run(&conformance::Choice::parse(args)?).map(tally::conclude),
+        "resilience" => conformance::resilience::run(&args).map(tally::conclude),
         "help" | "--help" | "-h" => {
             run::line(USAGE);
             Ok(ExitCode::SUCCESS)

@@ -168,7 +168,7 @@ fn pip(folder: &Path) -> Command {
     pip
 }
 
-fn suite(name: &str) -> PathBuf {
+pub(super) fn suite(name: &str) -> PathBuf {
     run::root().join("conformance").join(name)
 }
 

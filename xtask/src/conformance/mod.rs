@@ -11,6 +11,7 @@
 mod clients;
 mod environments;
 mod matrix;
+pub(crate) mod resilience;
 mod results;
 mod server;
 

@@ -60,7 +60,7 @@ impl Server {
     pub(super) fn start() -> anyhow::Result<Self> {
         let binary = run::step("build the server", build)?;
         run::step("start the server", || {
-            let data_dir = data_dir();
+            let data_dir = data_dir("conformance");
             let log = run::cache().join("server.log");
             fs::create_dir_all(run::cache()).context("make the cache")?;
             let stderr = File::create(&log).with_context(|| format!("make {}", log.display()))?;
@@ -172,7 +172,7 @@ impl Drop for Own {
     }
 }
 
-fn build() -> anyhow::Result<PathBuf> {
+pub(super) fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = run::cargo();
     run::check(cargo.args(["build", "--release", "--locked", "--package", "sebring-cli"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR")
@@ -182,11 +182,11 @@ fn build() -> anyhow::Result<PathBuf> {
 
 /// Outside the checkout: the server's unprivileged user must be able to reach it, and a home
 /// folder is often closed. One folder per checkout, so that two never meet.
-fn data_dir() -> PathBuf {
+pub(super) fn data_dir(suite: &str) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     run::root().hash(&mut hasher);
     PathBuf::from(format!(
-        "/var/cache/sebring-conformance/{:016x}",
+        "/var/cache/sebring-{suite}/{:016x}",
         hasher.finish()
     ))
 }
