@@ -64,10 +64,13 @@ class Host:
         """Process ids of the host and command lines of what runs in one sandbox."""
         return {pid: name for pid, name in self._processes_in_groups(sandbox)}
 
-    def process_count(self, sandbox: str) -> int:
-        """How many processes and threads the kernel counts, without looking at each."""
-        counts = [group / sandbox / "pids.current" for group in self._groups()]
-        return max(int(count.read_text()) for count in counts if count.exists())
+    def process_count(self, sandbox: str) -> tuple[int, int]:
+        """How many processes and threads the kernel counts and allows, without looking at each."""
+        for group in self._groups():
+            folder = group / sandbox
+            if (folder / "pids.max").exists() and (folder / "pids.max").read_text() != "max\n":
+                return tuple(int((folder / f"pids.{name}").read_text()) for name in ("current", "max"))
+        raise AssertionError(f"nothing limits the processes of {sandbox}")
 
     def toolbox_of(self, sandbox: str) -> int:
         """Host process id of the sandbox's first process."""
