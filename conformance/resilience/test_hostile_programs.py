@@ -12,8 +12,6 @@ MIB = 1 << 20
 # Of the toolbox at its highest: two bounded ends of the output, and their text as an answer.
 TOOLBOX_MIB_MAX = 160
 SERVER_MIB_MAX = 200
-# What the kernel counts against a sandbox.
-PIDS_MAX = 2048
 
 
 @pytest.fixture
