@@ -14,6 +14,11 @@ use serde::{Deserialize, Serialize};
 pub const LISTENER_FD: i32 = 3;
 /// Descriptor of the memory file that holds [`BootConfig`] as JSON.
 pub const CONFIG_FD: i32 = 4;
+/// Descriptor of a read-only file of [`DISK_USE_DIGITS`] decimal digits and a line end: the bytes
+/// that the sandbox's disk uses. The runner rewrites it in place.
+pub const DISK_USE_FD: i32 = 5;
+/// Enough for any number of 64 bits, with zeros in front.
+pub const DISK_USE_DIGITS: usize = 20;
 /// Where the toolbox executable itself is visible inside every sandbox (read-only).
 pub const TOOLBOX_PATH: &str = "/.sebring/toolbox";
 /// Directory of small files that stand in for /proc files which must show the sandbox's share.

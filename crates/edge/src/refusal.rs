@@ -43,6 +43,8 @@ pub(crate) enum Refusal {
     NoSuchRoute,
     #[error("the request target or a header cannot be forwarded: {what}")]
     Malformed { what: &'static str },
+    #[error("the request's body broke off, or its chunks are not framed as HTTP/1.1 frames them")]
+    BrokenUpload,
     #[error("the control plane cannot answer right now; try again")]
     Unavailable(#[from] Unavailable),
 }
@@ -63,7 +65,9 @@ impl Refusal {
             }
             Self::NoSuchSandbox { .. } | Self::NoSuchRoute => StatusCode::NOT_FOUND,
             // The published clients expect 400, not 409, for a sandbox that does not run.
-            Self::NotRunning { .. } | Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::NotRunning { .. } | Self::Malformed { .. } | Self::BrokenUpload => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Changing { .. } => StatusCode::CONFLICT,
             Self::PortClosed { .. } | Self::NotHttp { .. } | Self::Unreachable | Self::Broken => {
                 StatusCode::BAD_GATEWAY
@@ -86,7 +90,8 @@ impl Refusal {
             | Self::NotHttp { .. }
             | Self::Unreachable
             | Self::Broken
-            | Self::Malformed { .. } => false,
+            | Self::Malformed { .. }
+            | Self::BrokenUpload => false,
         }
     }
 
@@ -97,7 +102,7 @@ impl Refusal {
             Self::NoSuchRoute => "NOT_FOUND",
             Self::NotRunning { .. } => "SANDBOX_NOT_STARTED",
             Self::Changing { .. } => "SANDBOX_STATE_CHANGING",
-            Self::Malformed { .. } => "BAD_REQUEST",
+            Self::Malformed { .. } | Self::BrokenUpload => "BAD_REQUEST",
             Self::PortClosed { .. } => "PORT_NOT_LISTENING",
             Self::NotHttp { .. } => "PORT_NOT_HTTP",
             Self::Unreachable | Self::Broken => "SANDBOX_UNREACHABLE",
@@ -118,6 +123,8 @@ impl Refusal {
             (upstream::Error::Exchange(error), Some(port)) if error.is_parse() => {
                 Self::NotHttp { port }
             }
+            // The only part of an exchange that is not the sandbox's is the body we pass on.
+            (upstream::Error::Exchange(error), _) if error.is_user() => Self::BrokenUpload,
             (upstream::Error::Exchange(_), _) => Self::Broken,
             (
                 upstream::Error::Connect(_)

@@ -25,6 +25,7 @@ mod spawner;
 mod stat;
 mod teardown;
 mod undo;
+mod upkeep;
 
 use std::io;
 

@@ -28,6 +28,7 @@ use crate::sandbox::records::Records;
 use crate::sandbox::{Actor, Ends, Life};
 use crate::snapshots::{self, Snapshots};
 use crate::spawner::Spawner;
+use crate::upkeep;
 
 /// Changes that a slow listener may fall behind before it must fetch the inventory again.
 const OBSERVATIONS_BUFFERED: usize = 4096;
@@ -129,8 +130,7 @@ impl Runner {
             what: "adopt sandboxes",
             source,
         })?;
-        let shared = Arc::clone(&runner.shared);
-        tasks.spawn("trash", async move { empty_trash(shared).await });
+        upkeep::start(&runner.shared);
         Ok(runner)
     }
 
@@ -318,6 +318,18 @@ impl Shared {
         true
     }
 
+    /// Running sandboxes and their run directories.
+    pub(crate) fn running(&self) -> Vec<(SandboxId, PathBuf)> {
+        let registry = self.registry.lock();
+        let is_running =
+            |entry: &Entry| matches!(entry.seen.borrow().state, ObservedState::Running { .. });
+        let entries = registry.sandboxes.iter();
+        entries
+            .filter(|(_, entry)| is_running(entry))
+            .map(|(id, _)| (*id, self.records.run_dir(*id)))
+            .collect()
+    }
+
     fn absent(&self, registry: &Registry, id: SandboxId) -> Observation {
         Observation {
             id,
@@ -444,21 +456,6 @@ fn lock(data_dir: &Path) -> Result<File, Error> {
             // A predecessor that was killed holds it until the kernel has put it away.
             Err(_) if Instant::now() < deadline => crate::exec::pause(),
             Err(_) => return Err(Error::Running(data_dir.to_owned())),
-        }
-    }
-}
-
-/// Deletes discarded disks whenever there are any, one batch at a time.
-async fn empty_trash(shared: Arc<Shared>) {
-    loop {
-        let worker = Arc::clone(&shared);
-        if let Err(error) = tokio::task::spawn_blocking(move || worker.pool.empty_trash()).await {
-            warn!(error = %error, "emptying the trash panicked");
-        }
-        // Both only wait.
-        tokio::select! {
-            () = shared.tasks.stopped() => return,
-            () = shared.trash.notified() => {}
         }
     }
 }

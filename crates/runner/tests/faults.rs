@@ -12,12 +12,13 @@ use sebring_core::id::SandboxId;
 use sebring_testkit::fault;
 
 /// Steps of the child's own set-up; the spawner is told of them.
-const SETUP: [&str; 16] = [
+const SETUP: [&str; 17] = [
     "setup.signals",
     "setup.limits",
     "setup.mounts_private",
     "setup.toolbox",
     "setup.memory_group",
+    "setup.disk_use",
     "setup.root",
     "setup.own_directory",
     "setup.devices",

@@ -77,6 +77,25 @@ async fn a_full_disk_is_the_sandboxes_own_and_can_be_emptied_also_after_a_restar
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_told_how_much_of_its_own_disk_it_uses() {
+    let fixture = Fixture::start().await;
+    let (full, neighbour) = (fixture.up(spec()).await, fixture.up(spec()).await);
+    full.must("dd if=/dev/zero of=/big bs=1M count=100 2>/dev/null && sync");
+    let told = |sandbox: &common::Sandbox| -> u64 {
+        let file = sandbox.socket.with_file_name("disk_used");
+        let text = std::fs::read_to_string(file).unwrap();
+        text.trim_end().parse().unwrap()
+    };
+    common::eventually("the use is told", || {
+        (told(&full) >= 100 << 20).then_some(())
+    })
+    .await;
+    assert!(told(&full) < 110 << 20, "{}", told(&full));
+    assert!(told(&neighbour) < 10 << 20, "{}", told(&neighbour));
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_sandboxes_get_the_processor_time_they_were_given() {
     let fixture = Fixture::start().await;
     let sandbox = fixture.up(spec()).await;

@@ -85,9 +85,11 @@ pub fn limit_subvolume(dir: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
     ioctl(dir, QGROUP_LIMIT, &mut args)
 }
 
-/// Bytes that the quota group of subvolume `id` refers to, and its limit if it has one.
-pub fn usage(filesystem: BorrowedFd<'_>, id: u64) -> io::Result<Usage> {
+/// Bytes that the quota group of subvolume `id` refers to, as of the last commit; 0 without one.
+pub fn referenced_bytes(filesystem: BorrowedFd<'_>, id: u64) -> io::Result<u64> {
     let mut search = Search {
+        // One key exactly: keys are ordered as (object, type, offset), so a range of types would
+        // also take in the groups of other subvolumes.
         key: SearchKey {
             tree_id: QUOTA_TREE,
             min_object: 0,
@@ -97,52 +99,18 @@ pub fn usage(filesystem: BorrowedFd<'_>, id: u64) -> io::Result<Usage> {
             min_transaction: 0,
             max_transaction: u64::MAX,
             min_type: QGROUP_INFO_KEY,
-            max_type: QGROUP_LIMIT_KEY,
-            items: 8,
+            max_type: QGROUP_INFO_KEY,
+            items: 1,
             unused: [0; 9],
         },
         buffer: [0; 3992],
     };
     ioctl(filesystem, TREE_SEARCH, &mut search)?;
-    Ok(Usage::parse(&search.buffer, search.key.items))
-}
-
-/// What a subvolume uses and may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub referenced_bytes: u64,
-    pub limit_bytes: Option<u64>,
-}
-
-impl Usage {
-    /// Items are a 32-byte header (transaction, object, offset, type, length) and their bytes.
-    fn parse(mut buffer: &[u8], items: u32) -> Self {
-        let mut usage = Self::default();
-        for _ in 0..items {
-            let (Some(kind), Some(length)) = (u32_at(buffer, 24), u32_at(buffer, 28)) else {
-                break;
-            };
-            let Ok(length) = usize::try_from(length) else {
-                break;
-            };
-            let Some(item) = buffer.get(32..32 + length) else {
-                break;
-            };
-            if kind == QGROUP_INFO_KEY {
-                usage.referenced_bytes = u64_at(item, 8).unwrap_or(0);
-            } else if kind == QGROUP_LIMIT_KEY
-                && u64_at(item, 0).unwrap_or(0) & LIMIT_MAX_REFERENCED != 0
-            {
-                usage.limit_bytes = u64_at(item, 8);
-            }
-            buffer = buffer.get(32 + length..).unwrap_or(&[]);
-        }
-        usage
+    if search.key.items == 0 {
+        return Ok(0);
     }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    // A header of 32 bytes, then the item: its transaction, then what it refers to.
+    Ok(u64_at(&search.buffer, 32 + 8).unwrap_or(0))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -245,7 +213,6 @@ const NAME_MAX: usize = 255;
 const FIRST_FREE_OBJECT_ID: u64 = 256;
 const QUOTA_TREE: u64 = 8;
 const QGROUP_INFO_KEY: u32 = 242;
-const QGROUP_LIMIT_KEY: u32 = 244;
 const LIMIT_MAX_REFERENCED: u64 = 1;
 
 const WRITE: u32 = 1;

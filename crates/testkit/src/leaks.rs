@@ -94,11 +94,13 @@ impl Place {
             remove_groups(&group);
         }
         let table = format!("sebring_{}", self.instance);
-        drop(
-            Command::new("nft")
-                .args(["delete", "table", "inet", &table])
-                .output(),
-        );
+        let table = Command::new("nft")
+            .args(["delete", "table", "inet", &table])
+            .output();
+        // An instance that left by itself has given its subnet back, and another may have it now.
+        if !table.is_ok_and(|deleted| deleted.status.success()) {
+            return;
+        }
         let chosen = fs::read_to_string(self.data_dir.join("network.json")).unwrap_or_default();
         if let Some(subnet) = chosen
             .split('"')

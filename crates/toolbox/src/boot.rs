@@ -20,6 +20,7 @@ use sebring_tasks::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::Environment;
+use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::limits::Limits;
 use crate::meminfo::MemInfo;
@@ -47,13 +48,15 @@ const WORKSPACE: &str = "/workspace";
 pub(crate) enum Error {
     #[error(
         "usage: toolbox [--listen <socket> --config <file> [--cgroup <directory>] \
-         [--memory <directory>] [--proc <directory>] [--sudo <name>]]"
+         [--memory <directory>] [--proc <directory>] [--disk-use <file>] [--sudo <name>]]"
     )]
     Usage,
     #[error("take over the listening socket")]
     Listener(#[source] io::Error),
     #[error("read the configuration")]
     Config(#[source] io::Error),
+    #[error("open the file that tells how much of the disk is used")]
+    DiskUse(#[source] io::Error),
     #[error("understand the configuration")]
     ConfigSyntax(#[source] serde_json::Error),
     #[error("find the user")]
@@ -72,6 +75,7 @@ struct Options {
     cgroup_directory: PathBuf,
     memory_directory: PathBuf,
     proc_directory: PathBuf,
+    disk_use: DiskUse,
     sudo_socket: String,
 }
 
@@ -130,6 +134,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         meminfo: MemInfo::open(&options.proc_directory),
         cpu_files: CpuFiles::open(&options.proc_directory),
         cpu: CpuMeter::new(&options.cgroup_directory),
+        disk_use: options.disk_use,
         tasks: Tasks::new(),
         user,
     });
@@ -150,7 +155,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
 }
 
 fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
-    let (mut listen, mut config) = (None, None);
+    let (mut listen, mut config, mut disk_use) = (None, None, None);
     let mut cgroup_directory = PathBuf::from(boot::CGROUP_DIR);
     let mut memory_directory = PathBuf::from(boot::MEMORY_DIR);
     let mut proc_directory = PathBuf::from(boot::PROC_DIR);
@@ -163,6 +168,9 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
             Some("--cgroup") => cgroup_directory = PathBuf::from(value),
             Some("--memory") => memory_directory = PathBuf::from(value),
             Some("--proc") => proc_directory = PathBuf::from(value),
+            Some("--disk-use") => {
+                disk_use = Some(File::open(value).map_err(Error::DiskUse)?);
+            }
             Some("--sudo") => sudo_socket = value.to_string_lossy().into_owned(),
             _ => return Err(Error::Usage),
         }
@@ -172,7 +180,11 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
             UnixListener::bind(listen).map_err(Error::Listener)?,
             File::open(config).map_err(Error::Config)?,
         ),
-        (None, None) => inherited()?,
+        (None, None) => {
+            let (listener, config, used) = inherited()?;
+            disk_use = Some(used);
+            (listener, config)
+        }
         _ => return Err(Error::Usage),
     };
     let mut text = Vec::new();
@@ -187,18 +199,20 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
         cgroup_directory,
         memory_directory,
         proc_directory,
+        disk_use: DiskUse::new(disk_use),
         sudo_socket,
     })
 }
 
-fn inherited() -> Result<(UnixListener, File), Error> {
+fn inherited() -> Result<(UnixListener, File, File), Error> {
     use std::io::Seek as _;
     let listener = sebring_sys::fds::inherited(boot::LISTENER_FD).map_err(Error::Listener)?;
     let config = sebring_sys::fds::inherited(boot::CONFIG_FD).map_err(Error::Config)?;
+    let disk_use = sebring_sys::fds::inherited(boot::DISK_USE_FD).map_err(Error::DiskUse)?;
     let mut config = File::from(config);
     // Whoever wrote it may have left it at its end.
     config.rewind().map_err(Error::Config)?;
-    Ok((UnixListener::from(listener), config))
+    Ok((UnixListener::from(listener), config, File::from(disk_use)))
 }
 
 fn find_user(asked: Option<&str>) -> Result<User, passwd::Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sebring_tasks::Tasks;
 
 use crate::environment::Environment;
+use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::limits::Limits;
 use crate::meminfo::MemInfo;
@@ -25,6 +26,7 @@ pub(crate) struct Toolbox {
     pub(crate) meminfo: MemInfo,
     pub(crate) cpu_files: CpuFiles,
     pub(crate) cpu: CpuMeter,
+    pub(crate) disk_use: DiskUse,
     pub(crate) tasks: Tasks,
 }
 

@@ -84,6 +84,25 @@ fn new_limits_are_shown_at_once_and_in_the_very_same_files() {
 }
 
 #[test]
+fn the_disk_use_shown_is_what_was_written_down_last() {
+    let files = [("disk_used", "00000000000000005000\n")];
+    let toolbox = Toolbox::start_among(Settings::default(), &files);
+    assert_eq!(metrics(&toolbox)["diskUsed"], 5000);
+    std::fs::write(
+        toolbox.directory.join("disk_used"),
+        "00000000000000000070\n",
+    )
+    .unwrap();
+    // An open file, not a name: what takes the name's place is not ours.
+    let other = toolbox.directory.join("other");
+    std::fs::write(&other, "00000000000000000001\n").unwrap();
+    std::fs::rename(&other, toolbox.directory.join("disk_used")).unwrap();
+    let metrics = metrics(&toolbox);
+    assert_eq!(metrics["diskUsed"], 70);
+    assert!(metrics["diskFree"].as_u64() <= Some(10 * GIB - 70));
+}
+
+#[test]
 fn a_command_that_was_killed_for_memory_says_so() {
     // May write the counter, and find any interpreter.
     let settings = Settings {

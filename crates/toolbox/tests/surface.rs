@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use common::{Toolbox, alive, eventually};
 use serde_json::{Value, json};
@@ -78,11 +79,13 @@ fn routes_that_do_not_exist_say_so_in_json() {
     assert_eq!((reply.status, reply.header("location")), (307, target));
 }
 
-/// A listener in the window that `/port` shows.
+/// A listener in the window that `/port` shows, at a port that no other test here is given.
 fn listen_in_window() -> (TcpListener, u16) {
-    (3000..10_000_u16)
+    static NEXT: AtomicU16 = AtomicU16::new(3000);
+    std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+        .take_while(|port| *port < 10_000)
         .find_map(|port| {
-            TcpListener::bind(("127.0.0.1", port))
+            TcpListener::bind(("0.0.0.0", port))
                 .ok()
                 .map(|it| (it, port))
         })

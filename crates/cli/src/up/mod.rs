@@ -56,6 +56,9 @@ pub(crate) struct Up {
     /// Install missing packages without asking
     #[arg(long, short)]
     yes: bool,
+    /// Start with a new database although the disk pool holds sandboxes, and delete those
+    #[arg(long)]
+    discard_sandboxes: bool,
     /// This process is the one that a detaching parent left behind
     #[arg(long, hide = true)]
     detached: bool,
@@ -86,7 +89,7 @@ impl Up {
         }
         prepare::host(&self.location.data_dir, consent)?;
         let lock = lock::take(&layout)?;
-        prepare::snapshots(&layout, &self.host)?;
+        prepare::snapshots(&layout, &self.host, self.discard_sandboxes)?;
         if self.detach {
             drop(lock);
             return detach::start(&layout);

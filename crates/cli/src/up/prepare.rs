@@ -122,10 +122,18 @@ fn folder(path: &Path, mode: u32, owner: Option<ServiceUser>) -> anyhow::Result<
 }
 
 /// Mounts the pool and builds whatever default snapshot is not there or out of date.
-pub(super) fn snapshots(layout: &Layout, host: &HostChoices) -> anyhow::Result<()> {
+pub(super) fn snapshots(
+    layout: &Layout,
+    host: &HostChoices,
+    discard_sandboxes: bool,
+) -> anyhow::Result<()> {
     server_folders(layout)?;
     let size = host.pool_gib.map(|gib| u64::from(gib) << 30);
     let pool = Pool::open(&layout.data_dir, size).context("open the disk pool")?;
+    if !discard_sandboxes {
+        let disks = pool.disks().context("list the disks in the pool")?;
+        refuse_strangers(&layout.database(), disks.len())?;
+    }
     let snapshots = Snapshots::new(pool.path());
     let recipe = Recipe::of_host()?;
     let layer = recipe.layer_name();
@@ -155,6 +163,20 @@ pub(super) fn snapshots(layout: &Layout, host: &HostChoices) -> anyhow::Result<(
         snapshots.save(&snapshot)?;
     }
     Ok(())
+}
+
+/// A server deletes what its database does not know. With a new one that is every sandbox there
+/// is, and a database that was lost or not yet restored must not cost them too.
+fn refuse_strangers(database: &Path, disks: usize) -> anyhow::Result<()> {
+    if disks == 0 || database.exists() {
+        return Ok(());
+    }
+    bail!(
+        "the disk pool holds {disks} sandboxes, but their database {} is missing.\n\
+         hint: put the database back from a backup; or move the pool (pool.img) away to keep it and \
+         start anew; or delete the sandboxes with `sebring up --discard-sandboxes`",
+        database.display()
+    )
 }
 
 /// Builds beside the final place, so that an interrupted build is never taken for a layer.
@@ -206,6 +228,17 @@ fn tree_size(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_with_sandboxes_is_not_served_from_a_new_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("sebring.db");
+        assert!(refuse_strangers(&database, 0).is_ok());
+        let refusal = refuse_strangers(&database, 2).unwrap_err().to_string();
+        assert!(refusal.contains("2 sandboxes"), "{refusal}");
+        fs::write(&database, "").unwrap();
+        assert!(refuse_strangers(&database, 2).is_ok());
+    }
 
     #[test]
     fn the_service_user_is_found_by_its_whole_name() {

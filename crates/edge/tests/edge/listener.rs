@@ -204,3 +204,18 @@ async fn a_length_beside_chunks_does_not_reach_the_sandbox() {
         assert!(is_refused || is_clean, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn chunks_that_are_framed_wrong_are_the_clients_fault() {
+    let world = world().await;
+    let mut stream = world.raw().await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\
+         transfer-encoding: chunked\r\n\r\n2\r\nab\r\nZZ\r\n",
+        world.toolbox("/echo")
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("chunks are not framed"), "{answer}");
+}

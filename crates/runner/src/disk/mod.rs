@@ -14,6 +14,7 @@
 //! Must not: know what runs on a disk. Next: `sandbox` here for one disk.
 
 mod mounting;
+pub(crate) mod showing;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sebring_core::id::SandboxId;
-use sebring_sys::btrfs::{self, Quotas, Usage};
+use sebring_sys::btrfs::{self, Quotas};
 use tracing::{info, warn};
 
 /// Room that the pool may take by default when the caller has no opinion: sparse, so it costs
@@ -160,11 +161,11 @@ impl Pool {
         btrfs::limit_subvolume(dir.as_fd(), limit_bytes)
     }
 
-    /// What the disk uses now.
-    pub fn disk_usage(&self, id: SandboxId) -> io::Result<Usage> {
+    /// Bytes that the disk uses, as of the kernel's last commit.
+    pub fn disk_used(&self, id: SandboxId) -> io::Result<u64> {
         let dir = File::open(self.disk_path(id))?;
         let subvolume = btrfs::subvolume_id(dir.as_fd())?;
-        btrfs::usage(dir.as_fd(), subvolume)
+        btrfs::referenced_bytes(dir.as_fd(), subvolume)
     }
 
     #[must_use]

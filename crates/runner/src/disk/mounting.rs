@@ -7,7 +7,9 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use sebring_sys::loopdev;
 
@@ -17,6 +19,8 @@ use crate::exec;
 /// Where btrfs keeps its magic: absent means the file was never formatted, or not to the end.
 const MAGIC_OFFSET: u64 = 0x1_0040;
 const MAGIC: &[u8; 8] = b"_BHRfS_M";
+/// How long the kernel may take to put an earlier mount of the image away.
+const LEAVING_WAIT: Duration = Duration::from_secs(5);
 
 /// Whether something other than the parent's filesystem is mounted at `path`.
 pub(super) fn is_mounted(path: &Path) -> Result<bool, Error> {
@@ -59,28 +63,45 @@ pub(super) fn mount_image(image: &Path, target: &Path, size_bytes: u64) -> Resul
     if !is_formatted(&mut file).map_err(failed("read"))? {
         format(image)?;
     }
-    let (device, _open) = match attached_device(&file).map_err(failed("find the device of"))? {
-        Some(device) => (device, None),
-        None => {
-            let (device, open) = loopdev::attach(&file).map_err(failed("attach"))?;
-            (device, Some(open))
+    let deadline = Instant::now() + LEAVING_WAIT;
+    loop {
+        let (device, _open) = match attached_device(&file).map_err(failed("find the device of"))? {
+            Some(device) => (device, None),
+            None => {
+                let (device, open) = loopdev::attach(&file).map_err(failed("attach"))?;
+                (device, Some(open))
+            }
+        };
+        match mount(&device, target) {
+            Ok(()) => return Ok(()),
+            Err(errno) if is_leaving(errno) && Instant::now() < deadline => exec::pause(),
+            Err(errno) => {
+                return Err(Error::Io {
+                    what: "mount",
+                    path: target.to_owned(),
+                    source: errno.into(),
+                });
+            }
         }
-    };
-    mount(&device, target)
+    }
 }
 
-fn mount(device: &Path, target: &Path) -> Result<(), Error> {
+/// Whether an earlier mount of the same image is on its way out: its last user has just ended, and
+/// the kernel still has its filesystem while the device it was on is no longer shown, or no longer
+/// answers.
+const fn is_leaving(errno: Errno) -> bool {
+    matches!(errno, Errno::EXIST | Errno::BUSY | Errno::NXIO)
+}
+
+fn mount(device: &Path, target: &Path) -> Result<(), Errno> {
     let options = c"discard=async,nodatasum";
-    rustix::mount::mount(device, target, "btrfs", MountFlags::NOATIME, options)
-        .or_else(|_| {
-            // A kernel that lacks one of the options still mounts without them.
+    match rustix::mount::mount(device, target, "btrfs", MountFlags::NOATIME, options) {
+        // A kernel that lacks one of the options still mounts without them.
+        Err(Errno::INVAL) => {
             rustix::mount::mount(device, target, "btrfs", MountFlags::NOATIME, None)
-        })
-        .map_err(|errno| Error::Io {
-            what: "mount",
-            path: target.to_owned(),
-            source: errno.into(),
-        })
+        }
+        mounted => mounted,
+    }
 }
 
 fn format(image: &Path) -> Result<(), Error> {

@@ -62,7 +62,7 @@ impl Network {
     ) -> io::Result<Self> {
         let plan = Plan::load_or_choose(data_dir, instance, wanted, !occupied.is_empty())?;
         let firewall = Firewall::install(&plan, occupied)?;
-        plan.prepare_host()?;
+        Plan::prepare_host()?;
         let slots = occupied.iter().map(|seat| seat.slot).collect::<Vec<_>>();
         let seats = Seats::start(plan.clone(), &slots, pool_size)?;
         info!(subnet = %plan.subnet(), "network is ready");

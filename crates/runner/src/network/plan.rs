@@ -1,6 +1,7 @@
 //! Who has which number: addresses, names and id ranges, all following from a slot.
 //!
-//! Must not: make any of it; `prepare_host` does the little that is for the whole instance.
+//! Must not: make any of it, but the gateway's address, which is how a subnet is taken, and what
+//! `prepare_host` does for the whole instance.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -58,13 +59,16 @@ impl Plan {
     /// The `wanted` subnet, that of an earlier start, or one that nothing on this host uses.
     ///
     /// That of an earlier start may have got another owner while nothing of ours was on the host;
-    /// with `live` sandboxes in it there is no choice.
+    /// with `live` sandboxes in it there is no choice. Instances that start at the same moment take
+    /// turns, and the gateway's address is there before the next one looks.
     pub(super) fn load_or_choose(
         data_dir: &Path,
         instance: &str,
         wanted: Option<&str>,
         live: bool,
     ) -> io::Result<Self> {
+        let turn = File::create("/run/sebring-subnet.lock")?;
+        turn.lock()?;
         let path = data_dir.join("network.json");
         let stored = fs::read(&path)
             .ok()
@@ -87,6 +91,7 @@ impl Plan {
             octets,
             mtu: uplink_mtu(),
         };
+        Netlink::open()?.add_loopback_address(plan.gateway())?;
         fs::write(
             &path,
             serde_json::to_vec(&Chosen {
@@ -142,10 +147,8 @@ impl Plan {
             .map(Slot)
     }
 
-    /// The gateway's address and forwarding, for the whole instance.
-    pub(super) fn prepare_host(&self) -> io::Result<()> {
-        let mut netlink = Netlink::open()?;
-        netlink.add_loopback_address(self.gateway())?;
+    /// What the whole instance needs besides its address, which is there since it was chosen.
+    pub(super) fn prepare_host() -> io::Result<()> {
         let switch = Path::new("/proc/sys/net/ipv4/ip_forward");
         if fs::read_to_string(switch)?.trim() == "0" {
             warn!("turning on IPv4 forwarding on this host (net.ipv4.ip_forward)");
@@ -169,17 +172,12 @@ fn parse(subnet: &str) -> io::Result<[u8; 2]> {
     }
 }
 
-/// Looks at every route and address of the host. Two instances that start at the same moment
-/// take turns.
+/// Looks at every route and address of the host.
 fn choose() -> io::Result<[u8; 2]> {
-    let lock = File::create("/run/sebring-subnet.lock")?;
-    lock.lock()?;
     let order = (FIRST_TRY..=*SECOND_OCTETS.end()).chain(*SECOND_OCTETS.start()..FIRST_TRY);
     for second in order {
         let octets = [10, second];
         if !is_used(octets)? {
-            // Taken in the kernel while the lock is held, so that the next one sees it.
-            Netlink::open()?.add_loopback_address(Ipv4Addr::new(10, second, 0, 1))?;
             return Ok(octets);
         }
     }

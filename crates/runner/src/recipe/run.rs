@@ -1,6 +1,6 @@
 //! Runs the steps of a recipe as child processes, with progress and readable failures.
 //!
-//! Must not: leave a mount behind; every step has a mount namespace of its own.
+//! Must not: leave a mount or a process behind; every step has namespaces of its own.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -73,14 +73,8 @@ pub(super) fn bootstrap(
     root: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
-    let mut command = Command::new("unshare");
-    command.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "mmdebstrap",
-        "--mode=root",
-    ]);
+    let mut command = apart();
+    command.args(["--mount-proc", "mmdebstrap", "--mode=root"]);
     command.args(["--variant=minbase", "--skip=check/empty"]);
     command.arg("--aptopt=Acquire::Languages \"none\"");
     command.args(LEFT_OUT.map(|path| format!("--dpkgopt=path-exclude={path}")));
@@ -122,15 +116,7 @@ pub(super) fn finish(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<
     } else {
         ""
     };
-    let mut command = Command::new("unshare");
-    command.args([
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--propagation",
-        "private",
-    ]);
+    let mut command = apart();
     command
         .args(["sh", "-c", OUTSIDE, "sh"])
         .arg(root)
@@ -209,6 +195,16 @@ fn own_authorities() -> Vec<PathBuf> {
         .collect()
 }
 
+/// A step's program goes behind this: its mounts are its own, and all it started ends with it and
+/// with the thread that started it. A build that is cut off must not go on behind the next one.
+fn apart() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    command.args(["unshare", "--pid", "--fork", "--kill-child"]);
+    command.args(["--mount", "--propagation", "private"]);
+    command
+}
+
 /// Runs one step, feeds it `input`, and shows each line it prints to `on_line`.
 fn run(
     step: &'static str,
@@ -269,6 +265,30 @@ mod tests {
             failure.contains("exit status: 3") && failure.contains("first\nwhy"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn a_step_ends_with_who_started_it_and_takes_its_children_along() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let starter = std::thread::spawn(move || {
+            let mut command = apart();
+            command.args(["sh", "-c", "setsid sleep 1000 & echo begun; sleep 1000"]);
+            let mut child = command
+                .stdout(Stdio::piped())
+                .stderr(writer)
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            assert_eq!(line, "begun\n");
+            child
+        });
+        let mut child = starter.join().unwrap();
+        assert!(!child.wait().unwrap().success());
+        // The last process with the writing end has ended too, or this would wait for ever.
+        std::io::Read::read_to_end(&mut reader, &mut Vec::new()).unwrap();
     }
 
     #[test]

@@ -30,6 +30,7 @@ use tracing::warn;
 use super::door;
 use super::failure::{Failure, in_phase};
 use crate::cgroups::{Group, Limits};
+use crate::disk::showing;
 use crate::fault;
 use crate::host;
 use crate::network::{Seat, Slot};
@@ -231,6 +232,8 @@ fn isolate(
     group: &Group,
 ) -> Result<Newborn, SetupError> {
     let (_, listener) = door::open(&shared.records.run_dir(id), shared.server_group)?;
+    let used = shared.pool.disk_used(id).unwrap_or_default();
+    showing::begin(&shared.records.run_dir(id), used)?;
     fault::at("bring_up.isolate")?;
     let config = boot_config_file(&boot_config(id, spec, snapshot, shared.processors.count()))?;
     let cgroup = File::open(group.inner())?;
@@ -275,6 +278,7 @@ fn spawn_request(
             .map(|layer| shared.snapshots.layer_path(layer))
             .collect(),
         disk: shared.pool.disk_path(id),
+        disk_use: showing::file(&shared.records.run_dir(id)),
         scratch: shared.scratch.clone(),
         toolbox: shared.toolbox.clone(),
         memory_bytes: memory_bytes(spec),

@@ -120,9 +120,9 @@ fn memory_fits(used: Option<u64>, spec: &SandboxSpec) -> Result<(), Failure> {
 }
 
 fn disk_fits(shared: &Shared, id: SandboxId, spec: &SandboxSpec) -> Result<(), Failure> {
-    let usage = shared.pool.disk_usage(id).map_err(in_phase("resize"))?;
-    if shared.pool.enforces_limits() && usage.referenced_bytes > disk_bytes(spec) {
-        return Err(does_not_fit("disk", usage.referenced_bytes));
+    let used = shared.pool.disk_used(id).map_err(in_phase("resize"))?;
+    if shared.pool.enforces_limits() && used > disk_bytes(spec) {
+        return Err(does_not_fit("disk", used));
     }
     Ok(())
 }

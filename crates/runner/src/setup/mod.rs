@@ -9,7 +9,7 @@
 //! root        id-mapped layers and upper → overlay → pivot_root, host's tree detached
 //! system      /proc /sys /dev /.sebring and the files bound over the image's
 //! privileges  user namespace, nested namespaces forbidden, capabilities, no_new_privs, seccomp
-//! exec        descriptors 0..=4, then the toolbox
+//! exec        descriptors 0..=5, then the toolbox
 //! ```
 //!
 //! Must not: trust any path inside the image before `pivot_root`; afterwards whatever a link
@@ -79,6 +79,7 @@ fn try_become_toolbox(
         sebring_sys::mount::copy_executable(&request.toolbox)
     })?;
     let memory_group = step.run("setup.memory_group", || view_memory_group(request))?;
+    let disk_use = step.run("setup.disk_use", || fs::File::open(&request.disk_use))?;
     step.run("setup.root", || root::enter(request, user))?;
     step.run("setup.own_directory", || {
         let memory_group = memory_group.as_ref().map(AsFd::as_fd);
@@ -98,7 +99,9 @@ fn try_become_toolbox(
         privileges::forbid_nested_namespaces(settings.as_fd())
     })?;
     step.run("setup.capabilities", privileges::drop_capabilities)?;
-    step.run("setup.descriptors", || arrange_descriptors(birth))?;
+    step.run("setup.descriptors", || {
+        arrange_descriptors(birth, &disk_use)
+    })?;
     step.run("setup.seccomp", || {
         rustix::thread::set_no_new_privs(true)?;
         sebring_sys::seccomp::install(&crate::seccomp::program())
@@ -179,7 +182,7 @@ fn limit_resources() -> io::Result<()> {
     Ok(())
 }
 
-fn arrange_descriptors(birth: &Birth<'_>) -> io::Result<()> {
+fn arrange_descriptors(birth: &Birth<'_>, disk_use: &fs::File) -> io::Result<()> {
     let nothing = fs::File::open("/dev/null")?;
     sebring_sys::fds::arrange(&[
         nothing.as_fd(),
@@ -187,6 +190,7 @@ fn arrange_descriptors(birth: &Birth<'_>) -> io::Result<()> {
         birth.log.as_fd(),
         birth.listener.as_fd(),
         birth.config.as_fd(),
+        disk_use.as_fd(),
     ])
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) layers: Vec<PathBuf>,
     /// The sandbox's disk: holds `upper` and `work`.
     pub(crate) disk: PathBuf,
+    /// See `crate::disk::showing`.
+    pub(crate) disk_use: PathBuf,
     /// An empty directory of the host to mount things on; each child sees only its own.
     pub(crate) scratch: PathBuf,
     pub(crate) toolbox: PathBuf,

@@ -139,7 +139,7 @@ fn choose(offered: &[HeaderValue]) -> Option<&HeaderValue> {
                 .iter()
                 .find(|token| token.as_bytes().starts_with(SDK_VERSION.as_bytes()))
         })
-        .or(offered.first())
+        .or_else(|| offered.first())
 }
 
 /// Counts an open socket.

@@ -32,7 +32,7 @@ pub(crate) async fn metrics(State(toolbox): State<Arc<Toolbox>>) -> Json<SystemM
     let now = clock::now();
     let limits = toolbox.limits.get();
     let memory = toolbox.memory.usage();
-    let disk = disk_use(limits.disk_bytes);
+    let disk = disk(&toolbox, limits.disk_bytes);
     Json(SystemMetrics {
         timestamp: clock::rfc3339(now),
         timestamp_unix: now.unix_timestamp(),
@@ -43,22 +43,31 @@ pub(crate) async fn metrics(State(toolbox): State<Arc<Toolbox>>) -> Json<SystemM
         mem_cache: memory.cache_bytes.min(limits.memory_bytes),
         disk_used: disk.used,
         disk_total: disk.total,
-        disk_free: disk.total - disk.used,
+        disk_free: disk.free,
     })
 }
 
 struct Disk {
     used: u64,
     total: u64,
+    free: u64,
 }
 
-/// As the root file system tells it, within the limit.
-fn disk_use(limit_bytes: u64) -> Disk {
-    let used = rustix::fs::statvfs("/")
-        .map_or(0, |facts| (facts.f_blocks - facts.f_bfree) * facts.f_frsize);
+/// Within the limit; and what is free for us is also free in what all sandboxes share.
+fn disk(toolbox: &Toolbox, limit_bytes: u64) -> Disk {
+    let (occupied, room) = rustix::fs::statvfs("/").map_or((0, u64::MAX), |shared| {
+        let occupied = (shared.f_blocks - shared.f_bfree) * shared.f_frsize;
+        (occupied, shared.f_bavail * shared.f_frsize)
+    });
+    let used = toolbox
+        .disk_use
+        .bytes()
+        .unwrap_or(occupied)
+        .min(limit_bytes);
     Disk {
-        used: used.min(limit_bytes),
+        used,
         total: limit_bytes,
+        free: (limit_bytes - used).min(room),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the sandbox says about itself.
 
+pub(crate) mod disk;
 pub(crate) mod limits;
 pub(crate) mod metrics;
 

@@ -155,6 +155,9 @@ impl Toolbox {
             ])
             .current_dir(&directory)
             .stdin(Stdio::null());
+        if directory.join("disk_used").exists() {
+            command.args(["--disk-use", "disk_used"]);
+        }
         let process = command.spawn().unwrap();
         let toolbox = Self {
             client: Client::new(directory.join("toolbox.sock")),

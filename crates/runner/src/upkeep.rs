@@ -1,0 +1,57 @@
+//! What the runner does by itself, beside reaching goals.
+//!
+//! Must not: change what a sandbox is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::disk::showing;
+use crate::runner::Shared;
+
+/// How old the disk use may be that a sandbox shows. The kernel itself counts only when it writes.
+const DISK_USE_EVERY: Duration = Duration::from_secs(5);
+
+/// Starts it all; it ends with the runner's tasks.
+pub(crate) fn start(shared: &Arc<Shared>) {
+    let own = Arc::clone(shared);
+    shared
+        .tasks
+        .spawn("trash", async move { empty_trash(own).await });
+    let own = Arc::clone(shared);
+    shared
+        .tasks
+        .spawn("disk use", async move { show_disk_use(own).await });
+}
+
+/// Tells sandboxes how full their disks are.
+async fn show_disk_use(shared: Arc<Shared>) {
+    loop {
+        // Both only wait.
+        tokio::select! {
+            () = shared.tasks.stopped() => return,
+            () = tokio::time::sleep(DISK_USE_EVERY) => {}
+        }
+        let worker = Arc::clone(&shared);
+        let refresh = move || showing::refresh(&worker.pool, &worker.running());
+        if let Err(error) = tokio::task::spawn_blocking(refresh).await {
+            warn!(error = %error, "measuring disks panicked");
+        }
+    }
+}
+
+/// Deletes discarded disks whenever there are any, one batch at a time.
+async fn empty_trash(shared: Arc<Shared>) {
+    loop {
+        let worker = Arc::clone(&shared);
+        if let Err(error) = tokio::task::spawn_blocking(move || worker.pool.empty_trash()).await {
+            warn!(error = %error, "emptying the trash panicked");
+        }
+        // Both only wait.
+        tokio::select! {
+            () = shared.tasks.stopped() => return,
+            () = shared.trash.notified() => {}
+        }
+    }
+}
