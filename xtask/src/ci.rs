@@ -62,6 +62,7 @@ fn tests(report: &mut Report) {
     report.count("conformance", || {
         conformance::run(&conformance::Choice::default())
     });
+    report.count("resilience", || conformance::resilience::run(&[]));
 }
 
 /// What happened so far.
