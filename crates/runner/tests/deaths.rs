@@ -92,13 +92,30 @@ async fn burst(
     (seen, killed.load(Ordering::Relaxed))
 }
 
-/// A child of the spawner that has not become the toolbox yet.
+/// A child of the spawner that has not become the toolbox, stopped so that it cannot before it is
+/// killed: afterwards it would be a running sandbox that dies, which is another story.
 fn newborn(runner: &Runner) -> Option<u32> {
     let spawner = runner.spawner_pid()?;
     let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-    children(spawner)
-        .into_iter()
-        .find(|child| program(*child).is_some_and(|found| Some(found) == program(spawner)))
+    let ours = |pid: u32| program(pid).is_some_and(|found| Some(found) == program(spawner));
+    let child = children(spawner).into_iter().find(|child| ours(*child))?;
+    let pid = Pid::from_raw(i32::try_from(child).unwrap())?;
+    kill_process(pid, Signal::STOP).ok()?;
+    // What runs a system call, `execve` for one, stops only after it.
+    while !matches!(state_of(child), None | Some('T' | 'Z')) {
+        std::thread::yield_now();
+    }
+    if ours(child) {
+        return Some(child);
+    }
+    let _gone = kill_process(pid, Signal::CONT);
+    None
+}
+
+/// The letter of its state; absent when it has ended.
+fn state_of(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
 }
 
 fn children(pid: u32) -> Vec<u32> {

@@ -31,9 +31,10 @@ impl Sandbox {
             "limits": {"cpus": 1, "memory_bytes": 1 << 20, "disk_bytes": 1 << 20, "pids": 10},
         });
         std::fs::write(directory.join("config"), config.to_string()).unwrap();
+        std::fs::write(directory.join("disk_used"), "00000000000000016384\n").unwrap();
         let listener = UnixListener::bind(directory.join("socket")).unwrap();
-        // Descriptors 3 and 4; a namespace's first process dies with `unshare`.
-        let script = "exec 3<&0 4<config </dev/null; \
+        // Descriptors 3 to 5; a namespace's first process dies with `unshare`.
+        let script = "exec 3<&0 4<config 5<disk_used </dev/null; \
             exec unshare --pid --mount --fork --kill-child --mount-proc \"$0\"";
         let unshare = Command::new("sh")
             .args(["-c", script, env!("CARGO_BIN_EXE_toolbox")])
