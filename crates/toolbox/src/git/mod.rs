@@ -52,7 +52,10 @@ pub(crate) enum Error {
     Refused { reason: Reason, message: String },
     #[error("git {what}: not finished after {seconds} s, ended")]
     TimedOut { what: String, seconds: u64 },
-    #[error("git {what}: its output is longer than {limit} bytes, the most that is taken in")]
+    #[error(
+        "git {what}: its output is longer than {limit} bytes, the most that is taken in; ask for \
+         less (a history takes limit and skip)"
+    )]
     TooMuch { what: String, limit: usize },
     #[error("git {what}: out of memory: the sandbox's limit is {limit} bytes")]
     OutOfMemory { what: String, limit: u64 },
