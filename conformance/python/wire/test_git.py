@@ -1,24 +1,23 @@
 """Git below the SDK: exact statuses and bodies, and a repository larger than memory."""
 
+import httpx
 import pytest
 
 from support import git_server
 from support.wait import until
 
-# Of files that do not compress: one larger than what git loads as a whole, and many that are not.
+# Of files that do not compress; the largest is a quarter of the sandbox's memory.
 LARGE = """
 set -e
-mkdir -p {folder} && cd {folder}
-git init -q --bare -b main large.git
-git -C large.git config core.compression 0
-git init -q -b main seed && cd seed
+git init -q -b main ~/served/large
+cd ~/served/large
 git config core.compression 0
+git config core.bigFileThreshold 10m
 for n in $(seq 1 72); do head -c 25M /dev/urandom > part-$n; done
 head -c 248M /dev/urandom > large
 git add .
 git -c user.name=a -c user.email=a@b commit -q -m large
-git push -q ../large.git main
-cd .. && rm -rf seed
+rm part-* large
 """
 LARGE_BYTES = (72 * 25 + 248) << 20
 
@@ -93,22 +92,36 @@ def test_a_refusal_has_the_code_of_the_contract(toolbox, repo, route, body, stat
     assert answer.json()["source"] == "DAYTONA_DAEMON"
 
 
-@pytest.mark.timeout(480)
-def test_a_repository_of_two_gigabytes_is_cloned_within_one_of_memory(api, make, sdk):
-    sandbox = make(memory=1, disk=10)
+@pytest.fixture
+def roomy(api, make, sdk):
+    """The toolbox of a sandbox with one gigabyte of memory and ten of disk."""
+    sandbox = make()
+    path = f"/sandbox/{sandbox['id']}"
+    state = lambda: api("GET", path).json()["state"]  # noqa: E731
+    for action, body, wanted in [("stop", None, "stopped"), ("resize", {"disk": 10}, "stopped"),
+                                 ("start", None, "started")]:  # fmt: skip
+        answer = api("POST", f"{path}/{action}", json=body)
+        assert answer.status_code == 200, answer.text
+        until(lambda wanted=wanted: state() == wanted, f"{action} leads to {wanted}", 30)
+    assert api("GET", path).json()["memory"] == 1
+    headers = {"Authorization": f"Bearer {sdk.api_key}"}
     base = f"{sandbox['toolboxProxyUrl'].rstrip('/')}/{sandbox['id']}"
-    with api.client as client:
-        client.base_url = base
-        with open(git_server.__file__, "rb") as file:
-            answer = client.post("/files/upload", params={"path": "/tmp/git_server.py"}, files={"file": file})
-        assert answer.status_code == 200, answer.text
-        run(client, LARGE.format(folder="/home/daytona/served"), timeout=240)
-        run(client, "nohup python3 /tmp/git_server.py /home/daytona/served > /tmp/port 2>/dev/null &")
-        port = until(lambda: run(client, "cat /tmp/port"), "the git server names its port")
-        request = {"url": f"http://127.0.0.1:{port}/open/large.git", "path": "/home/daytona/clone"}
-        answer = client.post("/git/clone", json=request, timeout=240)
-        assert answer.status_code == 200, answer.text
-        size = run(client, "du -cb /home/daytona/clone/part-* /home/daytona/clone/large | tail -1")
-        assert size.split()[0] == str(LARGE_BYTES)
-        status = client.get("/git/status", params={"path": "/home/daytona/clone"}, timeout=120)
-        assert status.json()["fileStatus"] == []
+    with httpx.Client(base_url=base, headers=headers, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.mark.timeout(600)
+def test_a_repository_of_two_gigabytes_is_cloned_within_one_of_memory(roomy):
+    with open(git_server.__file__, "rb") as file:
+        answer = roomy.post("/files/upload", params={"path": "/tmp/git_server.py"}, files={"file": file})
+    assert answer.status_code == 200, answer.text
+    run(roomy, LARGE, timeout=240)
+    run(roomy, "nohup python3 /tmp/git_server.py ~/served > /tmp/port 2>/dev/null &")
+    port = until(lambda: run(roomy, "cat /tmp/port"), "the git server names its port")
+    request = {"url": f"http://127.0.0.1:{port}/open/large/.git", "path": "clone"}
+    answer = roomy.post("/git/clone", json=request, timeout=240)
+    assert answer.status_code == 200, answer.text
+    size = run(roomy, "cat clone/part-* clone/large | wc -c", timeout=120)
+    assert int(size) == LARGE_BYTES
+    status = roomy.get("/git/status", params={"path": "clone"}, timeout=120)
+    assert status.json()["fileStatus"] == []
