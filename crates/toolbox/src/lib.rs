@@ -11,6 +11,7 @@ mod clock;
 mod entrypoint;
 mod environment;
 mod files;
+mod git;
 mod http;
 mod info;
 mod limits;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::clock;
 use crate::environment;
 use crate::files;
+use crate::git;
 use crate::passwd;
 
 /// An error response that does not know its request yet.
@@ -154,5 +155,46 @@ impl From<files::Error> for Failure {
             Error::Other { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
         };
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<git::Error> for Failure {
+    fn from(error: git::Error) -> Self {
+        use git::Error;
+        let (status, code) = match &error {
+            Error::Refused { reason, .. } => of_git(*reason),
+            Error::NotInstalled { .. } => (StatusCode::SERVICE_UNAVAILABLE, "GIT_NOT_INSTALLED"),
+            Error::TimedOut { .. } | Error::CallerGone { .. } => {
+                (StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT")
+            }
+            Error::TooMuch { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "UNPROCESSABLE_ENTITY"),
+            Error::OutOfMemory { .. } | Error::Output { .. } | Error::Run(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR")
+            }
+            Error::Stopping => return Self::stopping(),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+const fn of_git(reason: git::Reason) -> (StatusCode, &'static str) {
+    use git::Reason;
+    match reason {
+        Reason::AuthFailed => (StatusCode::UNAUTHORIZED, "GIT_AUTH_FAILED"),
+        // Known to the remote, and still not allowed: the same class for clients, another status.
+        Reason::Forbidden => (StatusCode::FORBIDDEN, "GIT_AUTH_FAILED"),
+        Reason::RepositoryNotFound => (StatusCode::NOT_FOUND, "GIT_REPO_NOT_FOUND"),
+        Reason::BranchNotFound => (StatusCode::NOT_FOUND, "GIT_BRANCH_NOT_FOUND"),
+        Reason::BranchExists => (StatusCode::CONFLICT, "GIT_BRANCH_EXISTS"),
+        Reason::PushRejected => (StatusCode::CONFLICT, "GIT_PUSH_REJECTED"),
+        Reason::RemoteRejected => (StatusCode::UNPROCESSABLE_ENTITY, "GIT_REMOTE_REJECTED"),
+        Reason::DirtyWorktree => (StatusCode::CONFLICT, "GIT_DIRTY_WORKTREE"),
+        Reason::MergeConflict => (StatusCode::CONFLICT, "GIT_MERGE_CONFLICT"),
+        Reason::TransportFailed => (StatusCode::BAD_GATEWAY, "GIT_TRANSPORT_FAILED"),
+        Reason::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
+        Reason::AccessDenied => (StatusCode::FORBIDDEN, "FILE_ACCESS_DENIED"),
+        Reason::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "DISK_FULL"),
+        Reason::Invalid => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+        Reason::Other => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
     }
 }

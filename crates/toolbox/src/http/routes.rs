@@ -14,6 +14,7 @@ use crate::files::{
     bulk_download, bulk_upload, change, download, find, info as file_info, list, replace, search,
     upload,
 };
+use crate::git;
 use crate::info;
 use crate::network::{ports, proxy, tcp};
 use crate::process::{code_run, execute};
@@ -24,6 +25,7 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(about())
         .merge(files())
         .merge(network())
+        .merge(git())
         .route("/process/execute", post(execute::execute))
         .route("/process/code-run", post(code_run::code_run))
         .merge(not_built())
@@ -75,12 +77,35 @@ fn network() -> Router<Arc<Toolbox>> {
         .route(LIMITS_ROUTE, put(info::limits::change))
 }
 
+fn git() -> Router<Arc<Toolbox>> {
+    use git::{branches, config, history, index, remotes};
+    let branches = get(branches::list)
+        .post(branches::create)
+        .delete(branches::delete);
+    Router::new()
+        .route("/git/clone", post(git::clone::clone))
+        .route("/git/init", post(git::init::init))
+        .route("/git/status", get(git::status::status))
+        .route("/git/history", get(history::history))
+        .route("/git/add", post(index::add))
+        .route("/git/reset", post(index::reset))
+        .route("/git/restore", post(index::restore))
+        .route("/git/commit", post(git::commit::commit))
+        .route("/git/branches", branches)
+        .route("/git/checkout", post(git::branches::checkout))
+        .route("/git/push", post(git::push::push))
+        .route("/git/pull", post(git::pull::pull))
+        .route("/git/remotes", get(remotes::list).post(remotes::add))
+        .route("/git/config", get(config::get).post(config::set))
+        .route("/git/config/user", post(config::set_user))
+        .route("/git/credentials", post(git::credentials::store))
+}
+
 /// Known to clients, not served yet: says so instead of denying that it exists.
 fn not_built() -> Router<Arc<Toolbox>> {
     let mut router = Router::new();
     for (subject, paths) in [
-        ("git", &["/git/{*rest}"][..]),
-        ("lsp", &["/lsp/{*rest}"]),
+        ("lsp", &["/lsp/{*rest}"][..]),
         ("computer use", &["/computeruse/{*rest}"]),
         ("the code interpreter", &["/process/interpreter/{*rest}"]),
         (
