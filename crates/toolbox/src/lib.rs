@@ -13,6 +13,7 @@ mod environment;
 mod files;
 mod http;
 mod info;
+mod interpreter;
 mod limits;
 mod meminfo;
 mod memory;
