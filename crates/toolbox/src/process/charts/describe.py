@@ -29,9 +29,11 @@ def watch(emit, length_max):
     # What a box is made of cannot be told from the drawn lines; its numbers pass by here.
     draw_boxes = Axes.bxp
 
-    def bxp(self, bxpstats, *args, **kwargs):
-        self._sebring_boxes = list(bxpstats)
-        return draw_boxes(self, bxpstats, *args, **kwargs)
+    def bxp(self, bxpstats, positions=None, *args, **kwargs):
+        stats = list(bxpstats)
+        places = range(1, len(stats) + 1) if positions is None else positions
+        self._sebring_boxes = getattr(self, "_sebring_boxes", []) + list(zip(places, stats))
+        return draw_boxes(self, stats, positions, *args, **kwargs)
 
     Axes.bxp = bxp
     plt.show = show
@@ -82,6 +84,9 @@ def describe(ax):
     from matplotlib.patches import Rectangle, Wedge
 
     day = 86400.0
+    # Asked for once: matplotlib works them out anew each time.
+    places = {axis: list(axis.get_ticklocs()) for axis in (ax.xaxis, ax.yaxis)}
+    texts = {axis: [label.get_text() for label in axis.get_ticklabels()] for axis in places}
 
     def number(value, scale=1.0):
         try:
@@ -102,12 +107,16 @@ def describe(ax):
             return "categorical"
         if "Date" in converter:
             return "datetime"
-        # Bars and boxes are put at 0, 1, 2 and get their names afterwards.
-        ticks, labels = list(axis.get_ticklocs()), [label.get_text() for label in axis.get_ticklabels()]
-        if len(ticks) > 1 and ticks == list(range(len(ticks))):
-            if any(text and not is_number(text) for text in labels):
-                return "categorical"
+        # Bars are put at 0, 1, 2, boxes at 1, 2, 3, and get their names afterwards.
+        count = len(places[axis])
+        if count and places[axis] in (list(range(count)), list(range(1, count + 1))) and named_ticks(axis):
+            return "categorical"
         return axis.get_scale()
+
+    def named_ticks(axis):
+        """Ticks that say more than their number: place and text."""
+        ticks = zip(places[axis], texts[axis])
+        return [(place, text) for place, text in ticks if text and not is_number(text)]
 
     def is_number(text):
         try:
@@ -129,9 +138,13 @@ def describe(ax):
         return len(xs) == 2 and (xs[0] == xs[1] or ys[0] == ys[1]) and name(line.get_label()) == ""
 
     def tick_text(axis, position):
-        for tick, label in zip(axis.get_ticklocs(), axis.get_ticklabels()):
-            if abs(tick - position) < 1e-9 and label.get_text():
-                return label.get_text()
+        for tick, text in zip(places[axis], texts[axis]):
+            if abs(tick - position) < 1e-9 and text:
+                return text
+        # Bars of a group stand around the tick that names them.
+        named = min(named_ticks(axis), key=lambda tick: abs(tick[0] - position), default=None)
+        if named and kind(axis) == "categorical" and abs(named[0] - position) < 0.5:
+            return named[1]
         return format(position, "g")
 
     def bars(containers):
@@ -146,11 +159,20 @@ def describe(ax):
                     "value": format(size, ".15g") if size is not None else "",
                 }
 
+    def box_name(place, given):
+        """What its tick says, which may have been set after it was drawn."""
+        if is_number(given):
+            for axis in (ax.xaxis, ax.yaxis):
+                for at, text in named_ticks(axis):
+                    if kind(axis) == "categorical" and abs(at - place) < 1e-9:
+                        return text
+        return given
+
     def boxes(stats):
-        for index, box in enumerate(stats):
+        for place, box in stats:
             outliers = (number(value) for value in box.get("fliers", []))
             yield {
-                "label": str(box.get("label", index + 1)),
+                "label": box_name(place, str(box.get("label", place))),
                 "min": number(box.get("whislo")),
                 "first_quartile": number(box.get("q1")),
                 "median": number(box.get("med")),
@@ -172,7 +194,10 @@ def describe(ax):
     containers = [c for c in ax.containers if isinstance(c, BarContainer)]
     pies = [p for p in ax.patches if isinstance(p, Wedge)]
     rest = [p for p in ax.patches if not isinstance(p, (Rectangle, Wedge))]
-    if getattr(ax, "_sebring_boxes", None):
+    if hasattr(ax, "get_zlim"):
+        # What is drawn of three dimensions is not its data.
+        shown, elements = "unknown", []
+    elif getattr(ax, "_sebring_boxes", None):
         shown, elements = "box_and_whisker", list(boxes(ax._sebring_boxes))
     elif pies:
         shown, elements = "pie", list(wedges(pies))
@@ -195,9 +220,9 @@ def describe(ax):
     value = {"type": shown, "title": ax.get_title(), "elements": elements}
     if shown in ("line", "scatter", "bar", "box_and_whisker"):
         for key, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
-            ticks = (number(tick, scale[key]) for tick in axis.get_ticklocs())
+            ticks = (number(tick, scale[key]) for tick in places[axis])
             value[key + "_label"] = axis.get_label_text()
             value[key + "_ticks"] = [tick for tick in ticks if tick is not None]
-            value[key + "_tick_labels"] = [label.get_text() for label in axis.get_ticklabels()]
+            value[key + "_tick_labels"] = texts[axis]
             value[key + "_scale"] = kinds[key]
     return value
