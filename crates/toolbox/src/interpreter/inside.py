@@ -455,11 +455,12 @@ def text_stream(fd, own, other):
 
 def print_at_once():
     """Makes `print` write a line and its end together, where threads and children print as well."""
-    plain_print, own = builtins.print, sys.stdout
+    plain_print, own = builtins.print, (sys.stdout, sys.stderr)
 
     def print(*values, sep=" ", end="\n", file=None, flush=False):
-        if file is None and sys.stdout is own and type(sep) is str and type(end) is str:
-            own.write(sep.join([str(value) for value in values]) + end)
+        stream = sys.stdout if file is None else file
+        if (stream is own[0] or stream is own[1]) and type(sep) is str and type(end) is str:
+            stream.write(sep.join([str(value) for value in values]) + end)
         else:
             plain_print(*values, sep=sep, end=end, file=file, flush=flush)
 
