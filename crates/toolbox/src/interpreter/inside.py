@@ -24,9 +24,10 @@ FILE = "<interpreter>"
 EXECUTE, INPUT, CHARTS = b"X", b"I", b"P"
 DONE, ERROR, RESULT, DISPLAY, CHART, ASK = b"D", b"E", b"R", b"S", b"C", b"A"
 HEAD = 9
-# The toolbox refuses longer frames.
+# The toolbox refuses longer frames, and more fields.
 FRAME_MAX = 3 << 20
 REPRESENTATION_MAX = 1 << 20
+REPRESENTATIONS_MAX = 24
 TEXT_MAX = 100_000
 TRACEBACK_MAX = 200_000
 # Cells whose source is kept for tracebacks.
@@ -207,7 +208,6 @@ class Interpreter:
     def prepare(self):
         sys.modules["__main__"] = self.main
         sys.argv = [""]
-        signal.signal(signal.SIGINT, self.channel.interrupts.arrive)
         builtins.display = self.display
         self.plain_input = builtins.input
         builtins.input = self.input
@@ -231,6 +231,8 @@ class Interpreter:
         if sys.stdin.closed:
             # `quit()` closes it.
             sys.stdin = open(0, closefd=False)
+        # A cell may have set it otherwise; that must not keep the next one from being interrupted.
+        signal.signal(signal.SIGINT, self.channel.interrupts.arrive)
         failure = None
         try:
             os.environ.update(env)
@@ -293,7 +295,7 @@ class Interpreter:
         forms, room = [], FRAME_MAX - HEAD - 1024
         for name, data in representations(value):
             size = len(name) + len(data.encode("utf-8", "backslashreplace")) + 8
-            if size <= min(room, REPRESENTATION_MAX):
+            if size <= min(room, REPRESENTATION_MAX) and len(forms) < 2 * REPRESENTATIONS_MAX:
                 forms += [name, data]
                 room -= size
         self.channel.send(kind, self.number, *forms)

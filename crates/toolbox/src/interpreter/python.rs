@@ -50,7 +50,7 @@ pub(super) struct Python {
     stderr: Stream,
     /// Looked at first; alternates, so that a flood on one does not silence the other.
     first: Output,
-    exited: bool,
+    exited: Option<Exit>,
     pub(super) leftovers: Leftovers,
 }
 
@@ -93,7 +93,7 @@ impl Python {
             stdout,
             stderr,
             first: Output::Stdout,
-            exited: false,
+            exited: None,
             leftovers: Leftovers::default(),
         })
     }
@@ -112,7 +112,7 @@ impl Python {
         }
     }
 
-    /// What it says next. Not to be called after [`Said::Exited`] or [`Said::Nonsense`].
+    /// What it says next; in the end again and again that it has exited.
     ///
     /// Safe to drop at any await. Reports come before output: a process sends one only when all
     /// output before it was taken, and goes on only when the report was.
@@ -122,6 +122,9 @@ impl Python {
                 Ok(Some(frame)) => return Said::Report(frame),
                 Ok(None) => {}
                 Err(error) => return Said::Nonsense(error),
+            }
+            if let Some(exit) = self.exited {
+                return Said::Exited(exit);
             }
             let (first, second) = match self.first {
                 Output::Stdout => (&mut self.stdout, &mut self.stderr),
@@ -135,9 +138,10 @@ impl Python {
                     self.control_ended = !matches!(read, Ok(1..));
                     continue;
                 }
-                exit = &mut self.child.exit, if !self.exited => {
-                    self.exited = true;
-                    return Said::Exited(exit.unwrap_or(Exit::Code(-1)));
+                exit = &mut self.child.exit => {
+                    let exit = exit.unwrap_or(Exit::Code(-1));
+                    self.exited = Some(exit);
+                    return Said::Exited(exit);
                 }
                 text = first.read(), if !first.ended() => (first.output, text),
                 text = second.read(), if !second.ended() => (second.output, text),

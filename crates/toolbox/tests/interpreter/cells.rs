@@ -187,3 +187,14 @@ fn bytes_that_are_no_text_and_long_lines_arrive() {
     let long = output(&toolbox, "print('é' * 5_000_000)");
     assert_eq!(long.len(), 10_000_001);
 }
+
+#[test]
+fn a_value_with_too_many_forms_loses_some_and_nothing_else() {
+    let toolbox = Toolbox::start();
+    let code = "class Many:\n  def __repr__(self): return 'many'\n  \
+                def _repr_mimebundle_(self): return {f'x/{i}': 'y' * 500_000 for i in range(1000)}\nMany()";
+    let answer = run(&toolbox, code);
+    let data = answer.of("result")["data"].as_object().unwrap();
+    assert_eq!(data["text/plain"], "many");
+    assert!((2..24).contains(&data.len()), "{}", data.len());
+}

@@ -146,3 +146,26 @@ fn a_flood_to_a_client_that_does_not_read_is_held_back_and_ends_in_time() {
     assert_eq!(cell.finish().code, 4008);
     assert_eq!(output(&toolbox, "print('alive')"), "alive\n");
 }
+
+#[test]
+fn a_cell_that_closes_every_descriptor_is_heard_of() {
+    let toolbox = Toolbox::start();
+    let answer = run(&toolbox, "x = 1\nimport os\nos.closerange(0, 100)");
+    assert_eq!(answer.code, 1001, "{answer:?}");
+    assert_eq!(output(&toolbox, "print('x' in globals())"), "False\n");
+}
+
+#[test]
+fn what_one_cell_does_to_interrupts_does_not_last() {
+    let toolbox = Toolbox::start();
+    run(
+        &toolbox,
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nx = 1",
+    );
+    let answer = run_with(
+        &toolbox,
+        &json!({"code": "while True: pass", "timeout": 0.2}),
+    );
+    assert_eq!(answer.code, 4008, "{answer:?}");
+    assert_eq!(output(&toolbox, "print(x)"), "1\n");
+}
