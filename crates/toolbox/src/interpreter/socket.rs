@@ -27,7 +27,9 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 /// For a client to take one message; one that reads nothing for so long is gone.
 const SEND_WAIT: Duration = Duration::from_secs(60);
 /// Between the process and the client.
-const EVENTS_MAX: usize = 16;
+const EVENTS_MAX: usize = 64;
+/// Small pieces of output that wait for a slow client become one message of about this much.
+const MERGED_BYTES: usize = 64 << 10;
 /// Interrupts and input that were not acted on yet; more are passed over.
 const COMMANDS_MAX: usize = 16;
 
@@ -80,6 +82,8 @@ async fn answer(
 /// The client's ends of the channels to a cell. Dropping them tells the cell that it has left.
 struct Running {
     events: mpsc::Receiver<Event>,
+    /// Came before those that are still in the channel.
+    held: Option<Event>,
     commands: mpsc::Sender<Command>,
     ended: oneshot::Receiver<Ending>,
 }
@@ -121,6 +125,7 @@ fn submit(toolbox: &Arc<Toolbox>, message: &Bytes) -> Result<Running, Close> {
     )?;
     Ok(Running {
         events,
+        held: None,
         commands,
         ended,
     })
@@ -148,13 +153,42 @@ impl Running {
                         let _full = self.commands.try_send(command);
                     }
                 }
-                event = self.events.recv() => match event {
-                    Some(event) => tell(&mut socket.sender, frames::text(&event)).await?,
-                    None => return Ok(()),
-                },
+                event = next(&mut self.held, &mut self.events) => {
+                    let Some(event) = event else {
+                        return Ok(());
+                    };
+                    let event = self.merge(event);
+                    tell(&mut socket.sender, frames::text(&event)).await?;
+                }
                 gone = socket.sender.keep_alive() => return Err(gone),
             }
         }
+    }
+
+    /// Joins output with more of the same that is there already: a message costs far more than
+    /// what is in it.
+    fn merge(&mut self, event: Event) -> Event {
+        let Event::Output(output, mut text) = event else {
+            return event;
+        };
+        while text.len() < MERGED_BYTES {
+            match self.events.try_recv() {
+                Ok(Event::Output(next, more)) if next == output => text.push_str(&more),
+                Ok(other) => {
+                    self.held = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        Event::Output(output, text)
+    }
+}
+
+async fn next(held: &mut Option<Event>, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
+    match held.take() {
+        Some(event) => Some(event),
+        None => events.recv().await,
     }
 }
 
