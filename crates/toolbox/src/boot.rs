@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::environment::Environment;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
+use crate::interpreter::Interpreter;
 use crate::limits::Limits;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
@@ -129,6 +130,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         work_dir,
         limits: Limits::new(config.limits),
         environment,
+        interpreter: Interpreter::default(),
         processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
         memory: Memory::find(&[&options.memory_directory, &options.cgroup_directory]),
         meminfo: MemInfo::open(&options.proc_directory),

@@ -14,6 +14,7 @@ mod files;
 mod git;
 mod http;
 mod info;
+mod interpreter;
 mod limits;
 mod meminfo;
 mod memory;

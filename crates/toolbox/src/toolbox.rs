@@ -8,6 +8,7 @@ use sebring_tasks::Tasks;
 use crate::environment::Environment;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
+use crate::interpreter::Interpreter;
 use crate::limits::Limits;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
@@ -22,6 +23,7 @@ pub(crate) struct Toolbox {
     pub(crate) limits: Limits,
     pub(crate) environment: Environment,
     pub(crate) processes: Arc<Processes>,
+    pub(crate) interpreter: Interpreter,
     pub(crate) memory: Memory,
     pub(crate) meminfo: MemInfo,
     pub(crate) cpu_files: CpuFiles,

@@ -16,6 +16,7 @@ use crate::files::{
 };
 use crate::git;
 use crate::info;
+use crate::interpreter;
 use crate::network::{ports, proxy, tcp};
 use crate::process::{code_run, execute};
 use crate::toolbox::Toolbox;
@@ -28,6 +29,7 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(git())
         .route("/process/execute", post(execute::execute))
         .route("/process/code-run", post(code_run::code_run))
+        .merge(interpreter::routes::router())
         .merge(not_built())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -107,7 +109,6 @@ fn not_built() -> Router<Arc<Toolbox>> {
     for (subject, paths) in [
         ("lsp", &["/lsp/{*rest}"][..]),
         ("computer use", &["/computeruse/{*rest}"]),
-        ("the code interpreter", &["/process/interpreter/{*rest}"]),
         (
             "sessions",
             &["/process/session", "/process/session/{*rest}"],

@@ -4,7 +4,7 @@
 //! Must not: speak HTTP except in `execute` and `code_run`.
 //! Next: `run` for one command from start to end, `tree` for how all of it is ended.
 
-mod charts;
+pub(crate) mod charts;
 pub(crate) mod code_run;
 pub(crate) mod execute;
 mod output;

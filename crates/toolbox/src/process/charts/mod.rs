@@ -1,7 +1,7 @@
 //! Charts that a Python program shows: its figures come back as data beside its output.
 //!
-//! Such a program runs inside `collect.py`, which prints every shown figure as one marked line;
-//! those lines are taken out of the output here.
+//! Such a program runs inside `collect.py`, which prints every shown figure as one marked line, in
+//! the words of `describe.py`; those lines are taken out of the output here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,8 @@ use serde_json::Value;
 /// when they run code in the old way.
 const MARKER: &str = "dtn_artifact_k39fd2:";
 const COLLECT: &str = include_str!("collect.py");
+/// The program that turns figures into data; the interpreter uses it as well.
+pub(crate) const DESCRIBE: &str = include_str!("describe.py");
 
 /// What a run made besides its output.
 #[derive(Debug, Serialize)]
@@ -28,6 +30,7 @@ pub(super) fn may_show(source: &str) -> bool {
 pub(super) fn collector(source: &str) -> String {
     COLLECT
         .replace("\"MARKER\"", &format!("{MARKER:?}"))
+        .replace("\"DESCRIBE\"", &format!("{:?}", STANDARD.encode(DESCRIBE)))
         .replace("\"PROGRAM\"", &format!("{:?}", STANDARD.encode(source)))
 }
 

@@ -1,0 +1,115 @@
+//! The code interpreter: Python that remembers. Each context is a process of its own which keeps
+//! variables, imports and functions from one cell to the next.
+//!
+//! Must not: run other languages; those have `/process/code-run`.
+//! Next: `routes` for what is served, `context` for a context's life, `cell` for one execution,
+//! `inside.py` for what runs inside.
+
+mod cell;
+mod context;
+mod frames;
+mod leftovers;
+mod protocol;
+mod python;
+pub(crate) mod routes;
+mod socket;
+mod stream;
+mod text;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use context::Context;
+
+use crate::process;
+use crate::toolbox::Toolbox;
+
+/// Contexts that clients have made, at one time. Each is a process of some ten megabytes.
+const CONTEXTS_MAX: usize = 32;
+/// Names the context that is there without being made.
+const DEFAULT_ID: &str = "default";
+
+/// All contexts of the sandbox.
+#[derive(Debug, Default)]
+pub(crate) struct Interpreter {
+    contexts: Mutex<Contexts>,
+}
+
+#[derive(Debug, Default)]
+struct Contexts {
+    default: Option<Arc<Context>>,
+    /// In the order in which they were made.
+    made: Vec<Arc<Context>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{CONTEXTS_MAX} interpreter contexts exist, the maximum; delete one first")]
+    TooMany,
+    #[error("start the interpreter")]
+    Start(#[from] process::Error),
+}
+
+impl Interpreter {
+    fn create(&self, toolbox: &Arc<Toolbox>, cwd: &Path) -> Result<Arc<Context>, Error> {
+        let mut contexts = self.lock();
+        if contexts.made.len() >= CONTEXTS_MAX {
+            return Err(Error::TooMany);
+        }
+        let context = Arc::new(Context::start(toolbox, random_uuid(), cwd)?);
+        contexts.made.push(Arc::clone(&context));
+        Ok(context)
+    }
+
+    fn list(&self) -> Vec<Arc<Context>> {
+        self.lock().made.clone()
+    }
+
+    /// Whether there was one. It ends when nobody holds it any more.
+    fn delete(&self, id: &str) -> bool {
+        let mut contexts = self.lock();
+        let before = contexts.made.len();
+        contexts.made.retain(|context| context.id != id);
+        contexts.made.len() < before
+    }
+
+    /// The context of that id; without one, the default context.
+    fn find(&self, toolbox: &Arc<Toolbox>, id: Option<&str>) -> Option<Arc<Context>> {
+        let mut contexts = self.lock();
+        match id {
+            None | Some("" | DEFAULT_ID) => {
+                let default = contexts.default.get_or_insert_with(|| {
+                    let id = DEFAULT_ID.to_owned();
+                    Arc::new(Context::lazy(toolbox, id, &toolbox.work_dir))
+                });
+                Some(Arc::clone(default))
+            }
+            Some(id) => {
+                let mut made = contexts.made.iter();
+                made.find(|context| context.id == id).map(Arc::clone)
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Contexts> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A random UUID, version 4.
+fn random_uuid() -> String {
+    let mut bytes = [0_u8; 16];
+    // Asking for so few bytes is never interrupted or short.
+    let _filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
+}
