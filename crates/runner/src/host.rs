@@ -6,6 +6,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 
+/// Major and minor version of the running kernel; absent when its release starts otherwise.
+pub fn kernel() -> Option<(u32, u32)> {
+    version(&rustix::system::uname().release().to_string_lossy())
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// Processor facts, read once.
 #[derive(Debug)]
 pub(crate) struct Processors {
@@ -105,6 +115,13 @@ pub(crate) fn memory_bytes() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vendor_kernel_release_is_compared_by_number() {
+        assert_eq!(version("6.1.0-18-amd64"), Some((6, 1)));
+        assert!(version("5.4.0-generic") < version("5.19"));
+        assert_eq!(version("custom"), None);
+    }
 
     #[test]
     fn a_share_is_as_many_processors_as_asked_and_moves_with_the_slot() {

@@ -33,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 pub use config::{RUN_DIR_LENGTH_MAX, RunnerConfig, SEATS_READY, SpawnerProgram, instance_name};
+pub use host::kernel;
 pub use runner::{Error, Runner};
 pub use teardown::teardown;
 

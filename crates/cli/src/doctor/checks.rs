@@ -60,15 +60,10 @@ fn kernel() -> Finding {
         .release()
         .to_string_lossy()
         .into_owned();
-    let good = version(&release).is_some_and(|found| found >= KERNEL_AT_LEAST);
+    let good = sebring_runner::kernel().is_some_and(|found| found >= KERNEL_AT_LEAST);
     let (major, minor) = KERNEL_AT_LEAST;
     let fix = format!("install kernel {major}.{minor} or newer (id-mapped overlay layers)");
     finding("kernel", good, release, &fix)
-}
-
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn user_namespaces() -> Finding {
@@ -221,13 +216,6 @@ fn read(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_vendor_kernel_release_is_compared_by_number() {
-        assert_eq!(version("6.1.0-18-amd64"), Some((6, 1)));
-        assert!(version("5.4.0-generic").unwrap() < KERNEL_AT_LEAST);
-        assert_eq!(version("custom"), None);
-    }
 
     #[test]
     fn a_missing_thing_always_comes_with_a_fix() {

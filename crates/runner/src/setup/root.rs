@@ -15,6 +15,7 @@ use rustix::mount::{
 use sebring_sys::creds::{Credentials, use_files_as};
 use sebring_sys::mount::{attach, copy, map_ids};
 
+use crate::host;
 use crate::spawner::wire::Request;
 
 /// Mounts the sandbox's root, makes it this process's, and detaches everything of the host.
@@ -45,7 +46,7 @@ pub(super) fn enter(request: &Request, user: BorrowedFd<'_>) -> io::Result<()> {
     use_files_as_sandbox_root(request.base_id)?;
     let syntax = match request.fault.as_deref() {
         Some(OLD_KERNEL) => Syntax::Joined,
-        _ => Syntax::OneByOne,
+        _ => Syntax::of_this_kernel(),
     };
     mount_overlay(&lower, syntax, Path::new("root"))?;
     rustix::process::chdir("root")?;
@@ -78,12 +79,7 @@ fn use_files_as_sandbox_root(base_id: u32) -> io::Result<()> {
 }
 
 fn mount_overlay(lower: &[String], syntax: Syntax, target: &Path) -> io::Result<()> {
-    let overlay = match configure(lower, syntax) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            configure(lower, Syntax::Joined)?
-        }
-        other => other?,
-    };
+    let overlay = configure(lower, syntax)?;
     // Images may hold device nodes; sandbox root must not be able to open one.
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
     let mount = fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
@@ -99,14 +95,25 @@ fn mount_overlay(lower: &[String], syntax: Syntax, target: &Path) -> io::Result<
 
 /// A fault that tests arm to see the syntax of kernels that are not at hand.
 const OLD_KERNEL: &str = "setup.old_kernel_overlay";
+const LAYERS_ONE_BY_ONE_SINCE: (u32, u32) = (6, 8);
 
 /// How the layers are given to the kernel.
 #[derive(Clone, Copy)]
 enum Syntax {
-    /// Since Linux 6.8; any number of layers.
+    /// Any number of layers.
     OneByOne,
     /// All that older kernels know.
     Joined,
+}
+
+impl Syntax {
+    /// By version: a kernel that is asked in vain says so in its log, for each sandbox.
+    fn of_this_kernel() -> Self {
+        match host::kernel() {
+            Some(version) if version >= LAYERS_ONE_BY_ONE_SINCE => Self::OneByOne,
+            _ => Self::Joined,
+        }
+    }
 }
 
 fn configure(lower: &[String], syntax: Syntax) -> io::Result<OwnedFd> {
