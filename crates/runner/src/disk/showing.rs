@@ -33,7 +33,7 @@ pub(crate) fn begin(run_dir: &Path, used: u64) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(file(run_dir))?;
-    show(&file, used.max(EMPTY_BYTES))
+    show(&file, used)
 }
 
 /// Brings the files of `running` sandboxes up to date. Each costs microseconds.
@@ -53,9 +53,10 @@ fn write(run_dir: &Path, used: u64) -> io::Result<()> {
     )
 }
 
-/// Always as long, so that a reader never sees half of an old number.
+/// At least what an empty disk takes, which the kernel has not counted at first. Always as long, so that a reader never sees half of an old number.
 fn show(file: &File, used: u64) -> io::Result<()> {
     let width = DISK_USE_DIGITS;
+    let used = used.max(EMPTY_BYTES);
     file.write_all_at(format!("{used:0width$}\n").as_bytes(), 0)
 }
 
@@ -67,10 +68,19 @@ mod tests {
     fn a_smaller_number_replaces_a_larger_one_whole() {
         let dir = tempfile::tempdir().unwrap();
         begin(dir.path(), 0).unwrap();
-        for used in [u64::MAX, 7] {
+        for used in [u64::MAX, EMPTY_BYTES + 7] {
             write(dir.path(), used).unwrap();
             let text = fs::read_to_string(file(dir.path())).unwrap();
             assert_eq!(text.trim_end().parse(), Ok(used));
         }
+    }
+
+    #[test]
+    fn a_disk_that_the_kernel_has_not_counted_yet_is_not_shown_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        begin(dir.path(), 1 << 20).unwrap();
+        write(dir.path(), 0).unwrap();
+        let text = fs::read_to_string(file(dir.path())).unwrap();
+        assert_eq!(text.trim_end().parse(), Ok(EMPTY_BYTES));
     }
 }
