@@ -1,6 +1,10 @@
 """What a program finds inside: its user, its share of the host, its own names."""
 
+from datetime import timedelta
+
 import pytest
+
+from support.wait import until
 
 
 def test_commands_run_as_the_user_daytona(sandbox):
@@ -58,6 +62,21 @@ def test_the_latest_metrics_are_those_of_the_sandbox(sandbox):
     assert seen.mem_total == sandbox.memory * 1024**3
     assert 0 < seen.mem_used <= seen.mem_total
     assert 0 < seen.disk_used < seen.disk_total <= sandbox.disk * 1024**3
+
+
+@pytest.mark.mode("sync")
+@pytest.mark.needs("Sandbox.get_metrics")
+def test_use_over_time_is_kept_within_its_limits(sandbox):
+    history = until(sandbox.get_metrics, "a sample, of which there are four a minute", 40)
+    for sample in history:
+        assert sample.cpu_count == sandbox.cpu
+        assert 0 <= sample.cpu_used_pct <= 100
+        assert 0 < sample.mem_used <= sample.mem_total == sandbox.memory * 1024**3
+        assert 0 < sample.disk_used < sample.disk_total == sandbox.disk * 1024**3
+    last = history[-1].timestamp
+    assert sandbox.get_metrics(end=last)[-1].timestamp == last
+    second = timedelta(seconds=1)
+    assert sandbox.get_metrics(start=last + second, end=last + 2 * second) == []
 
 
 @pytest.mark.needs("Sandbox.update_env")

@@ -7,6 +7,7 @@
 //! | `PUT /v1/sandboxes/{id}` | [`Command`] → 200 [`Observation`] once the runner has tried |
 //! | `GET /v1/sandboxes` | → 200 [`Inventory`] |
 //! | `GET /v1/sandboxes/{id}` | → 200 [`Observation`] (`Absent` when unknown) |
+//! | `GET /v1/sandboxes/{id}/usage` | → 200 list of [`UsageSample`], oldest first (none when unknown) |
 //! | `GET /v1/observations` | → 200, newline-delimited [`Observation`], the inventory first, then every change |
 //! | `GET /v1/host` | → 200 [`Host`] |
 //! | `GET /v1/snapshots` | → 200 list of [`SnapshotFacts`] |
@@ -164,6 +165,19 @@ pub struct Host {
     pub disk_free_bytes: u64,
     /// Limits this host cannot enforce, empty when all hold.
     pub unenforced: Vec<String>,
+}
+
+/// What a running sandbox used at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageSample {
+    /// Seconds since 1970.
+    pub at_unix: u64,
+    /// Processor time since the sandbox started, microseconds of one processor.
+    pub cpu_us: u64,
+    /// Includes the cache.
+    pub memory_bytes: u64,
+    pub memory_cache_bytes: u64,
+    pub disk_bytes: u64,
 }
 
 /// One template on this host.

@@ -265,11 +265,7 @@ impl Group {
             Some(dir) => (dir, "memory.oom_control"),
             None => (&self.unified, "memory.events"),
         };
-        let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill "))
-            .and_then(|count| count.trim().parse().ok())
-            .unwrap_or(0)
+        read_field(&dir.join(file), "oom_kill").unwrap_or(0)
     }
 
     /// The group that holds the memory limit. A v2 group without the controller counts nothing,
@@ -313,6 +309,19 @@ impl Group {
             Some(dir) => read_number(&dir.join("memory.usage_in_bytes")).ok(),
             None => read_number(&self.unified.join("memory.current")).ok(),
         }
+    }
+
+    /// Bytes of files among the memory in use; `None` when nothing counts them.
+    pub(crate) fn memory_cache_bytes(&self) -> Option<u64> {
+        match &self.v1_memory {
+            Some(dir) => read_field(&dir.join("memory.stat"), "total_cache"),
+            None => read_field(&self.unified.join("memory.stat"), "file"),
+        }
+    }
+
+    /// Microseconds of processor time used since it was made. v2 counts them without a controller.
+    pub(crate) fn cpu_us(&self) -> Option<u64> {
+        read_field(&self.unified.join("cpu.stat"), "usage_usec")
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -458,6 +467,14 @@ fn write_if_there(dir: &Path, file: &str, value: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         other => other,
     }
+}
+
+/// The number after `name` on a line of its own.
+fn read_field(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .and_then(|count| count.trim().parse().ok())
 }
 
 fn read_number(path: &Path) -> io::Result<u64> {

@@ -68,6 +68,7 @@ fn router(runner: Runner) -> axum::Router {
     axum::Router::new()
         .route("/v1/sandboxes", get(inventory))
         .route("/v1/sandboxes/{id}", get(observation).put(command))
+        .route("/v1/sandboxes/{id}/usage", get(usage))
         .route("/v1/observations", get(observations))
         .route("/v1/host", get(host))
         .route("/v1/snapshots", get(snapshots))
@@ -91,6 +92,14 @@ async fn observation(
     UrlPath(id): UrlPath<SandboxId>,
 ) -> Json<Observation> {
     Json(runner.observation(id))
+}
+
+async fn usage(State(runner): State<Runner>, UrlPath(id): UrlPath<SandboxId>) -> Response {
+    match tokio::task::spawn_blocking(move || runner.usage(id)).await {
+        Ok(Ok(samples)) => Json(samples).into_response(),
+        Ok(Err(error)) => failed(&error),
+        Err(panic) => failed(&panic),
+    }
 }
 
 async fn inventory(State(runner): State<Runner>) -> Response {

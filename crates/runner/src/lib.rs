@@ -12,6 +12,7 @@ mod config;
 pub mod disk;
 mod exec;
 mod fault;
+mod history;
 mod host;
 mod http;
 mod network;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sebring_api::runner::{
-    Command, Goal, Host, Inventory, Observation, ObservedState, SnapshotFacts,
+    Command, Goal, Host, Inventory, Observation, ObservedState, SnapshotFacts, UsageSample,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use sebring_tasks::Tasks;
@@ -22,6 +22,7 @@ use crate::adopt;
 use crate::cgroups::Cgroups;
 use crate::config::{RUN_DIR_LENGTH_MAX, RunnerConfig};
 use crate::disk::{self, Pool};
+use crate::history;
 use crate::host::{self, Processors};
 use crate::network::Network;
 use crate::sandbox::records::Records;
@@ -193,6 +194,14 @@ impl Runner {
             disk_free_bytes,
             unenforced: self.shared.unenforced.clone(),
         })
+    }
+
+    /// What it used of its share, for a day and as long as it exists. Blocks for a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn usage(&self, id: SandboxId) -> io::Result<Vec<UsageSample>> {
+        history::of(&self.shared, id)
     }
 
     /// # Errors

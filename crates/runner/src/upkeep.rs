@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::disk::showing;
+use crate::history::{self, SAMPLE_EVERY};
 use crate::runner::Shared;
 
 /// How old the disk use may be that a sandbox shows. The kernel itself counts only when it writes.
@@ -23,6 +24,10 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     shared
         .tasks
         .spawn("disk use", async move { show_disk_use(own).await });
+    let own = Arc::clone(shared);
+    shared
+        .tasks
+        .spawn("history", async move { keep_history(own).await });
 }
 
 /// Tells sandboxes how full their disks are.
@@ -37,6 +42,21 @@ async fn show_disk_use(shared: Arc<Shared>) {
         let refresh = move || showing::refresh(&worker.pool, &worker.running());
         if let Err(error) = tokio::task::spawn_blocking(refresh).await {
             warn!(error = %error, "measuring disks panicked");
+        }
+    }
+}
+
+/// Keeps samples of what sandboxes use.
+async fn keep_history(shared: Arc<Shared>) {
+    loop {
+        // Both only wait.
+        tokio::select! {
+            () = shared.tasks.stopped() => return,
+            () = tokio::time::sleep(SAMPLE_EVERY) => {}
+        }
+        let worker = Arc::clone(&shared);
+        if let Err(error) = tokio::task::spawn_blocking(move || history::record(&worker)).await {
+            warn!(error = %error, "sampling panicked");
         }
     }
 }

@@ -21,6 +21,7 @@ pub use sandbox::{
     SandboxLabels, SandboxListItem, SandboxState, SandboxVolume, SignedPortPreviewUrl,
 };
 pub use service::{
-    Configuration, Health, MetricsResponse, Oidc, Readiness, Region, ToolboxProxyUrl, Url,
+    Configuration, Health, MetricDataPoint, MetricSeries, MetricsResponse, Oidc, Readiness, Region,
+    ToolboxProxyUrl, Url,
 };
 pub use snapshot::{PaginatedSnapshots, Snapshot, SnapshotState};

@@ -78,9 +78,29 @@ pub struct ToolboxProxyUrl {
     pub url: String,
 }
 
-/// Always without series: history is not kept yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a sandbox used, by metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricsResponse {
-    pub series: Vec<String>,
+    pub series: Vec<MetricSeries>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MetricSeries {
+    /// `daytona.sandbox.cpu.utilization` (percent of the limit), `cpu.limit` (processors),
+    /// `memory.usage`, `memory.limit`, `memory.cache`, `filesystem.usage`, `filesystem.total`
+    /// (bytes).
+    pub metric_name: String,
+    /// In order of time.
+    pub data_points: Vec<MetricDataPoint>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MetricDataPoint {
+    /// RFC 3339, UTC.
+    pub timestamp: String,
+    pub value: f64,
 }

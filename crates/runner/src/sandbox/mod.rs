@@ -43,6 +43,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::cgroups::Group;
+use crate::history;
 use crate::network::Slot;
 use crate::runner::Shared;
 use bring_up::{Phases, Started, bring_up};
@@ -346,6 +347,7 @@ impl Actor {
         let saved = records.save_running(self.id, &running);
         saved
             .and_then(|()| records.save_meta(self.id, &meta))
+            .and_then(|()| history::begin(&records.data_dir(self.id)))
             .map_err(failure::in_phase("record"))
     }
 }

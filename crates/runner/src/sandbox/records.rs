@@ -61,13 +61,16 @@ impl Records {
         Ok(records)
     }
 
+    pub(crate) fn data_dir(&self, id: SandboxId) -> PathBuf {
+        self.data.join(id.to_string())
+    }
+
     pub(crate) fn run_dir(&self, id: SandboxId) -> PathBuf {
         self.run.join(id.to_string())
     }
 
     pub(crate) fn save_meta(&self, id: SandboxId, meta: &Meta) -> io::Result<()> {
-        let dir = self.data.join(id.to_string());
-        write(&dir, "meta.json", meta)
+        write(&self.data_dir(id), "meta.json", meta)
     }
 
     pub(crate) fn save_running(&self, id: SandboxId, running: &Running) -> io::Result<()> {
@@ -75,7 +78,7 @@ impl Records {
     }
 
     pub(crate) fn meta(&self, id: SandboxId) -> Option<Meta> {
-        read(&self.data.join(id.to_string()).join("meta.json"))
+        read(&self.data_dir(id).join("meta.json"))
     }
 
     pub(crate) fn running(&self, id: SandboxId) -> Option<Running> {
@@ -89,7 +92,7 @@ impl Records {
 
     pub(crate) fn forget(&self, id: SandboxId) -> io::Result<()> {
         remove_dir(&self.run_dir(id))?;
-        remove_dir(&self.data.join(id.to_string()))
+        remove_dir(&self.data_dir(id))
     }
 
     /// Every sandbox that either place mentions.

@@ -3,7 +3,6 @@
 
 use futures_util::future::BoxFuture;
 use http::Method;
-use sebring_api::public::MetricsResponse;
 use sebring_core::permission::Permission;
 use serde_json::json;
 
@@ -118,12 +117,6 @@ fn sandbox_reads() -> Vec<Route> {
             "getSandboxParent",
             Answer::Json(200, "Sandbox"),
             |app, call| Box::pin(no_parent(app, call)),
-        ),
-        get(
-            "/sandbox/{sandboxIdOrName}/telemetry/metrics",
-            "getSandboxMetrics",
-            Answer::Json(200, "MetricsResponse"),
-            |app, call| Box::pin(no_metrics(app, call)),
         ),
         get(
             "/sandbox/ssh-access/validate",
@@ -299,11 +292,6 @@ async fn no_parent(app: App, call: Call) -> Result<Reply, ApiError> {
     let sandbox = named(&app, &call)?;
     let message = format!("Sandbox {} was not forked from another", sandbox.id);
     Err(ApiError::not_found(message))
-}
-
-async fn no_metrics(app: App, call: Call) -> Result<Reply, ApiError> {
-    named(&app, &call)?;
-    Reply::json(&MetricsResponse { series: Vec::new() })
 }
 
 async fn no_object_storage() -> Result<Reply, ApiError> {

@@ -13,6 +13,7 @@ mod keys;
 mod later;
 mod links;
 mod list;
+mod metrics;
 mod network;
 pub(crate) mod openapi;
 mod organizations;
@@ -43,6 +44,7 @@ fn routes() -> Vec<Route> {
         organizations::routes(),
         service::routes(),
         later::routes(),
+        metrics::routes(),
     ]
     .into_iter()
     .flatten()

@@ -26,6 +26,8 @@ use super::table::{Access, Answer, QueryKind, QueryParameter, Route};
         public::LastActivity,
         public::ListSandboxes,
         public::MetricsResponse,
+        public::MetricSeries,
+        public::MetricDataPoint,
         public::NetworkSettings,
         public::Organization,
         public::OrganizationUser,

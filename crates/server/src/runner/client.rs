@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use sebring_api::runner::{Command, Host, Inventory, Observation, SnapshotFacts};
+use sebring_api::runner::{Command, Host, Inventory, Observation, SnapshotFacts, UsageSample};
 use sebring_core::id::SandboxId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,6 +106,11 @@ impl Client {
 
     pub(crate) async fn inventory(&self) -> Result<Inventory, Error> {
         self.query("/v1/sandboxes").await
+    }
+
+    /// The samples of a day, oldest first.
+    pub(crate) async fn usage(&self, id: SandboxId) -> Result<Vec<UsageSample>, Error> {
+        self.query(&format!("/v1/sandboxes/{id}/usage")).await
     }
 
     pub(crate) async fn host(&self) -> Result<Host, Error> {
