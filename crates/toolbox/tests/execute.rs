@@ -299,7 +299,7 @@ fn code(toolbox: &Toolbox, language: &str, code: &str, argv: &[&str]) -> (i64, S
 fn python_gets_its_arguments_unharmed_and_tells_where_it_failed() {
     let toolbox = Toolbox::start_with(Settings {
         user: "root",
-        cgroup: true,
+        ..Settings::default()
     });
     let (exit, output) = code(
         &toolbox,
@@ -324,7 +324,7 @@ fn python_gets_its_arguments_unharmed_and_tells_where_it_failed() {
 fn javascript_gets_its_arguments_where_programs_look_for_them() {
     let toolbox = Toolbox::start_with(Settings {
         user: "root",
-        cgroup: true,
+        ..Settings::default()
     });
     let source = "console.log(process.argv.slice(1)); process.exit(2)";
     let (exit, output) = code(&toolbox, "javascript", source, &["a b"]);
@@ -361,7 +361,7 @@ raise ValueError("in the end")
 fn charts_that_python_shows_come_back_as_data() {
     let toolbox = Toolbox::start_with(Settings {
         user: "root",
-        cgroup: true,
+        ..Settings::default()
     });
     if toolbox.execute("python3 -c 'import matplotlib, numpy'").0 != 0 {
         eprintln!("skipped: matplotlib is not installed here");

@@ -9,7 +9,6 @@ pub(crate) mod number;
 pub(crate) mod query;
 pub(crate) mod reply;
 mod routes;
-#[allow(dead_code, reason = "what speaks it follows in commits of its own")]
 pub(crate) mod websocket;
 
 use std::convert::Infallible;

@@ -37,6 +37,18 @@ impl Query {
             .ok_or_else(|| Failure::bad_request(format!("query {name}: is required")))
     }
 
+    /// A whole number of zero or more.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| {
+                Failure::bad_request(format!(
+                    "query {name} {text:?}: must be a whole number >= 0"
+                ))
+            })
+        };
+        self.get(name).map(parse).transpose()
+    }
+
     /// False when absent.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.get(name) {

@@ -18,7 +18,9 @@ use crate::git;
 use crate::info;
 use crate::interpreter;
 use crate::network::{ports, proxy, tcp};
-use crate::process::{code_run, execute};
+use crate::process::session::{logs, routes as session};
+use crate::process::terminal::{connect, routes as terminal};
+use crate::process::{attach, code_run, execute, routes as process};
 use crate::toolbox::Toolbox;
 
 pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
@@ -27,8 +29,8 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(files())
         .merge(network())
         .merge(git())
-        .route("/process/execute", post(execute::execute))
-        .route("/process/code-run", post(code_run::code_run))
+        .merge(processes())
+        .merge(durable_processes())
         .merge(interpreter::routes::router())
         .merge(not_built())
         .fallback(unknown)
@@ -66,6 +68,44 @@ fn files() -> Router<Arc<Toolbox>> {
         .route("/files/bulk-upload", post(bulk_upload::bulk_upload))
         .route("/files/upload", post(upload::upload))
         .route("/files/upload-v2", post(upload::upload_v2))
+}
+
+fn processes() -> Router<Arc<Toolbox>> {
+    let command = "/process/session/{session}/command/{command}";
+    Router::new()
+        .route("/process/execute", post(execute::execute))
+        .route("/process/code-run", post(code_run::code_run))
+        .route("/process/session", get(session::list).post(session::create))
+        .route("/process/session/entrypoint/logs", get(logs::entrypoint))
+        .route(
+            "/process/session/{session}",
+            get(session::get).delete(session::delete),
+        )
+        .route("/process/session/{session}/exec", post(session::execute))
+        .route(command, get(session::command))
+        .route(&format!("{command}/input"), post(session::input))
+        .route(&format!("{command}/logs"), get(logs::command))
+        .route("/process/pty", get(terminal::list).post(terminal::create))
+        .route("/process/pty/create-connect", get(connect::create_connect))
+        .route(
+            "/process/pty/{id}",
+            get(terminal::get).delete(terminal::delete),
+        )
+        .route("/process/pty/{id}/resize", post(terminal::resize))
+        .route("/process/pty/{id}/connect", get(connect::connect))
+}
+
+/// Ours alone: what processes are beyond what the clients above can say.
+fn durable_processes() -> Router<Arc<Toolbox>> {
+    let process = "/sebring/process/{id}";
+    Router::new()
+        .route("/sebring/process", get(process::list).post(process::start))
+        .route(process, get(process::get).delete(process::delete))
+        .route(&format!("{process}/output"), get(process::output))
+        .route(&format!("{process}/input"), post(process::input))
+        .route(&format!("{process}/signal"), post(process::signal))
+        .route(&format!("{process}/wait"), get(process::wait))
+        .route(&format!("{process}/attach"), get(attach::attach))
 }
 
 fn network() -> Router<Arc<Toolbox>> {
@@ -109,11 +149,6 @@ fn not_built() -> Router<Arc<Toolbox>> {
     for (subject, paths) in [
         ("lsp", &["/lsp/{*rest}"][..]),
         ("computer use", &["/computeruse/{*rest}"]),
-        (
-            "sessions",
-            &["/process/session", "/process/session/{*rest}"],
-        ),
-        ("pty", &["/process/pty", "/process/pty/{*rest}"]),
     ] {
         for path in paths {
             let answer = move || async move { Failure::not_built(subject) };

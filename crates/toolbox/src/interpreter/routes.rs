@@ -124,11 +124,13 @@ impl From<Error> for Failure {
             Error::Start(
                 error @ (process::Error::Directory { .. } | process::Error::Execute { .. }),
             ) => Self::bad_request(error.to_text()),
-            Error::Start(error @ process::Error::Exhausted) => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "EXHAUSTED",
-                error.to_text(),
-            ),
+            Error::Start(error @ (process::Error::Exhausted | process::Error::TooMany(_))) => {
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "EXHAUSTED",
+                    error.to_text(),
+                )
+            }
             Error::Start(error @ process::Error::Start(_)) => Self::internal(error.to_text()),
         }
     }

@@ -216,6 +216,7 @@ fn invocation(program: &Path, argv: Vec<String>, stdin: File) -> io::Result<Invo
         program: sebring_sys::fs::c_path(program)?,
         argv: argv.collect::<Result<_, _>>()?,
         stdin,
+        reads_stdin: true,
     })
 }
 

@@ -4,31 +4,46 @@
 //! Must not: speak HTTP except in `execute` and `code_run`.
 //! Next: `run` for one command from start to end, `tree` for how all of it is ended.
 
+pub(crate) mod attach;
 pub(crate) mod charts;
 pub(crate) mod code_run;
+pub(crate) mod durable;
 pub(crate) mod execute;
+mod feed;
+pub(crate) mod log;
 mod output;
 mod reaper;
+pub(crate) mod record;
+pub(crate) mod routes;
 mod run;
+pub(crate) mod session;
 mod shell;
+mod store;
+mod table;
+pub(crate) mod terminal;
+mod text;
 mod tree;
 
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use sebring_sys::child::{self, Spawn, Step};
 use sebring_sys::creds::Credentials;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::environment::{self, Variables};
 pub(crate) use reaper::Exit;
 use reaper::Reaper;
+use session::Sessions;
+use table::Table;
+use terminal::Terminals;
 use tree::{Group, Groups};
 
 /// Between SIGTERM and SIGKILL when the sandbox stops; it ends early when all are gone.
@@ -43,6 +58,11 @@ pub(crate) struct Processes {
     /// `None` when we are not root and cannot become anybody else.
     user: Option<Credentials>,
     stopping: AtomicBool,
+    pub(crate) table: Table,
+    pub(crate) sessions: Sessions,
+    pub(crate) terminals: Terminals,
+    /// What the sandbox was configured to run, once it was started.
+    pub(crate) entrypoint: OnceLock<Arc<record::Process>>,
 }
 
 /// Who a process runs as.
@@ -98,24 +118,28 @@ pub(crate) enum Error {
     },
     #[error("out of processes: the sandbox's limit is reached, or its memory is")]
     Exhausted,
+    #[error(transparent)]
+    TooMany(#[from] table::Full),
     #[error("start a process")]
     Start(#[source] io::Error),
 }
 
-/// A started process and what belongs to it. Dropping it ends the whole tree unless released.
+/// A started process and what belongs to it. Dropping it ends the whole tree unless released, or
+/// somebody else holds the tree as well.
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) pid: Pid,
     pub(crate) exit: oneshot::Receiver<Exit>,
-    tree: Tree,
+    pub(crate) tree: Arc<Tree>,
 }
 
+/// All processes that came from one. Dropping it ends them unless released.
 #[derive(Debug)]
-struct Tree {
+pub(crate) struct Tree {
     processes: Arc<Processes>,
     root: Pid,
     group: Option<Group>,
-    armed: bool,
+    armed: AtomicBool,
 }
 
 impl Processes {
@@ -125,6 +149,10 @@ impl Processes {
             groups: Groups::open(cgroup_directory),
             user,
             stopping: AtomicBool::new(false),
+            table: Table::default(),
+            sessions: Sessions::default(),
+            terminals: Terminals::default(),
+            entrypoint: OnceLock::new(),
         }
     }
 
@@ -175,12 +203,12 @@ impl Processes {
         Ok(Child {
             pid: spawned.pid,
             exit: self.reaper.watch(spawned.pid),
-            tree: Tree {
+            tree: Arc::new(Tree {
                 processes: Arc::clone(self),
                 root: spawned.pid,
                 group,
-                armed: true,
-            },
+                armed: AtomicBool::new(true),
+            }),
         })
     }
 
@@ -238,6 +266,14 @@ impl Processes {
         })
     }
 
+    /// Makes it known. What the oldest ended one was known by is forgotten if there are too many.
+    pub(crate) fn remember(&self, process: &Arc<record::Process>) -> Result<(), table::Full> {
+        if let Some(forgotten) = self.table.insert(Arc::clone(process))? {
+            self.sessions.forget(&forgotten);
+        }
+        Ok(())
+    }
+
     /// The cgroup of a tree of ours that this process is in.
     pub(crate) fn group_of(&self, pid: i32) -> Option<OwnedFd> {
         self.groups.as_ref()?.of(pid)
@@ -290,13 +326,14 @@ impl Child {
     }
 
     /// Lets what the process started live on; call when it has exited by itself.
-    pub(crate) fn release(&mut self) {
-        self.tree.armed = false;
+    pub(crate) fn release(&self) {
+        self.tree.release();
     }
 }
 
 impl Tree {
-    fn kill(&self) {
+    /// Ends all of it at once.
+    pub(crate) fn kill(&self) {
         let killed = self
             .group
             .as_ref()
@@ -305,11 +342,51 @@ impl Tree {
             tree::kill_descendants(self.root);
         }
     }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let signalled = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.signal(signal).is_ok());
+        if !signalled {
+            tree::signal_tree(self.root, signal);
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        match &self.group {
+            Some(group) => !group.is_inhabited(),
+            None => tree::is_gone(self.root),
+        }
+    }
+
+    /// Lets what is left live on when this is dropped.
+    pub(crate) fn release(&self) {
+        self.armed.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks all of it to end, waits a little, insists.
+    pub(crate) async fn end(&self, grace: Duration) {
+        self.signal(Signal::TERM);
+        // A stopped process acts on SIGTERM only once it continues.
+        self.signal(Signal::CONT);
+        if timeout(grace, self.gone()).await.is_err() {
+            self.kill();
+            let _stuck = timeout(KILL_GRACE, self.gone()).await;
+        }
+    }
+
+    /// Resolves when nothing of it is left. The last to go is collected by us, or by one of them
+    /// that goes later.
+    async fn gone(&self) {
+        let mut collected = self.processes.reaper.collected();
+        while !self.is_gone() && collected.changed().await.is_ok() {}
+    }
 }
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        if self.armed {
+        if *self.armed.get_mut() {
             self.kill();
         }
         if let Some(group) = self.group.take() {

@@ -46,6 +46,8 @@ pub(crate) struct Reaper {
     children: watch::Sender<Children>,
     /// Counts orphans collected; each may have been the last of its process tree.
     orphans: watch::Sender<u64>,
+    /// Counts everything collected.
+    collected: watch::Sender<u64>,
 }
 
 impl Reaper {
@@ -54,6 +56,7 @@ impl Reaper {
             awaited: Mutex::default(),
             children: watch::Sender::new(Children::None),
             orphans: watch::Sender::new(0),
+            collected: watch::Sender::new(0),
         }
     }
 
@@ -96,14 +99,21 @@ impl Reaper {
         self.orphans.subscribe()
     }
 
+    /// Resolves each time anything was collected.
+    pub(crate) fn collected(&self) -> watch::Receiver<u64> {
+        self.collected.subscribe()
+    }
+
     fn collect(&self) {
         let mut orphans = 0;
+        let mut collected = 0;
         let left = loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
                     let Some(exit) = Exit::from_status(status) else {
                         continue;
                     };
+                    collected += 1;
                     if !self.deliver(pid, exit) {
                         orphans += 1;
                     }
@@ -115,6 +125,9 @@ impl Reaper {
         };
         self.children
             .send_if_modified(|now| std::mem::replace(now, left) != left);
+        if collected > 0 {
+            self.collected.send_modify(|count| *count += collected);
+        }
         if orphans > 0 {
             self.orphans.send_modify(|count| *count += orphans);
         }

@@ -19,7 +19,7 @@ const SHELLS: [(&str, &str); 6] = [
 ];
 
 /// The kernel refuses single arguments of 128 KiB; longer scripts take another way.
-const ARGUMENT_BYTES_MAX: usize = 100 << 10;
+pub(crate) const ARGUMENT_BYTES_MAX: usize = 100 << 10;
 
 /// Reads a long script from descriptor 0, then runs it with nothing there.
 const FROM_STDIN: &str = "eval \"$(cat)\" < /dev/null";
@@ -37,6 +37,15 @@ pub(crate) struct Invocation {
     pub(crate) program: CString,
     pub(crate) argv: Vec<CString>,
     pub(crate) stdin: File,
+    /// The script comes that way.
+    pub(crate) reads_stdin: bool,
+}
+
+/// How to start a shell that a person speaks to.
+#[derive(Debug)]
+pub(crate) struct Interactive {
+    pub(crate) program: CString,
+    pub(crate) argv: Vec<CString>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +67,28 @@ impl Shell {
             .ok_or(Error::Absent)
     }
 
+    pub(crate) fn is_bash(self) -> bool {
+        self.name == "bash"
+    }
+
+    /// For a person at a terminal; standard input is that.
+    pub(crate) fn interactive(self) -> Result<Interactive, Error> {
+        let c_string = |text: &str| CString::new(text).map_err(|_| Error::Nul);
+        Ok(Interactive {
+            program: c_string(self.path)?,
+            argv: [self.name, "-i", "-l"]
+                .into_iter()
+                .map(c_string)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
     pub(crate) fn script(self, script: &str) -> Result<Invocation, Error> {
         if script.contains('\0') {
             return Err(Error::Nul);
         }
-        let (stdin, script) = if script.len() > ARGUMENT_BYTES_MAX {
+        let reads_stdin = script.len() > ARGUMENT_BYTES_MAX;
+        let (stdin, script) = if reads_stdin {
             (
                 sebring_sys::fs::memory_file("script", script.as_bytes()),
                 FROM_STDIN,
@@ -80,6 +106,7 @@ impl Shell {
             program: c_string(self.path)?,
             argv: argv.into_iter().map(c_string).collect::<Result<_, _>>()?,
             stdin: stdin.map_err(Error::Script)?,
+            reads_stdin,
         })
     }
 }

@@ -125,7 +125,19 @@ impl Group {
         self.fd.as_fd()
     }
 
-    fn is_inhabited(&self) -> bool {
+    /// Signals every process in it.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.fd, c"cgroup.procs", flags, Mode::empty())?;
+        let members = io::read_to_string(fs::File::from(file))?;
+        for pid in members.lines().filter_map(|line| line.parse().ok()) {
+            // It may be gone already. Zero stands for somebody outside our namespace.
+            let _gone = Pid::from_raw(pid).map(|pid| rustix::process::kill_process(pid, signal));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_inhabited(&self) -> bool {
         let mut text = [0; 64];
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.fd, c"cgroup.events", flags, Mode::empty())
@@ -172,6 +184,18 @@ pub(crate) fn signal_descendants(signal: Signal) {
             let _gone = rustix::process::kill_process(member, signal);
         }
     }
+}
+
+/// Signals `root`, its descendants, and the sessions they lead. Without a cgroup.
+pub(crate) fn signal_tree(root: Pid, signal: Signal) {
+    for member in members_of(root, &processes()) {
+        let _gone = rustix::process::kill_process(member, signal);
+    }
+}
+
+/// Whether nothing of the tree is alive. Without a cgroup.
+pub(crate) fn is_gone(root: Pid) -> bool {
+    members_of(root, &processes()).is_empty()
 }
 
 /// Parent and session of a live process.

@@ -4,9 +4,12 @@
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "test code"
 )]
+
+pub mod socket;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -80,6 +83,8 @@ pub struct Settings {
     pub user: &'static str,
     /// Whether it gets a cgroup directory to end process trees with.
     pub cgroup: bool,
+    /// What it runs from its start.
+    pub entrypoint: &'static [&'static str],
 }
 
 impl Default for Settings {
@@ -87,6 +92,7 @@ impl Default for Settings {
         Self {
             user: "nobody",
             cgroup: true,
+            entrypoint: &["sleep", "infinity"],
         }
     }
 }
@@ -126,7 +132,7 @@ impl Toolbox {
             "user": settings.user,
             "env": {"GREETING": "hello", "PATH": std::env::var("PATH").unwrap()},
             "work_dir": home,
-            "entrypoint": ["sleep", "infinity"],
+            "entrypoint": settings.entrypoint,
             "limits": {"cpus": 2, "memory_bytes": 1_u64 << 30, "disk_bytes": 10_u64 << 30, "pids": 512},
         });
         std::fs::write(directory.join("config.json"), config.to_string()).unwrap();

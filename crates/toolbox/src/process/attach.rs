@@ -1,0 +1,90 @@
+//! `/sebring/process/…/attach`: a WebSocket to a process, from any offset, as often as wanted.
+//!
+//! Binary frames to the client are one byte for the stream (1 output, 2 error) and the bytes;
+//! those from it are input. Text frames are JSON: `attached` with the offset of the first byte,
+//! and `exited` with how it went before the close.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::log::Stream;
+use super::record::Process;
+use super::routes;
+use crate::http::error::Failure;
+use crate::http::query::Query;
+use crate::http::websocket::{Gone, Sender, Socket, Upgrade};
+use crate::toolbox::Toolbox;
+
+const FRAME_BYTES_MAX: usize = 32 << 10;
+const CLOSE_DONE: u16 = 1000;
+
+pub(crate) async fn attach(
+    State(toolbox): State<Arc<Toolbox>>,
+    Path(id): Path<String>,
+    query: Query,
+    upgrade: Upgrade,
+) -> Result<Response, Failure> {
+    let process = routes::find(&toolbox, &id)?;
+    let offset = query.number("offset")?.unwrap_or(0);
+    upgrade.accept(move |socket| async move { serve(socket, &process, offset).await })
+}
+
+async fn serve(mut socket: Socket, process: &Process, offset: u64) {
+    let typing = async {
+        while let Some(message) = socket.receiver.next().await {
+            // Refused once it has ended, of which the client is told anyway.
+            if process.write_patiently(message.into_bytes()).await.is_err() {
+                continue;
+            }
+        }
+    };
+    let shown = tokio::select! {
+        // Dropped when the client has left, which ends nothing but this connection.
+        shown = show(&mut socket.sender, process, offset) => shown,
+        () = typing => Err(Gone),
+    };
+    if shown.is_ok() {
+        process.ended().await;
+        if say(&mut socket.sender, "exited", process).await.is_ok() {
+            socket.close(CLOSE_DONE, "").await;
+        }
+    }
+}
+
+async fn show(sender: &mut Sender, process: &Process, offset: u64) -> Result<(), Gone> {
+    say(sender, "attached", process).await?;
+    let mut follower = process.log.follow(offset);
+    let mut next = offset;
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = follower.next(FRAME_BYTES_MAX) => chunk,
+            gone = sender.keep_alive() => return Err(gone),
+        };
+        let Some(chunk) = chunk else {
+            return Ok(());
+        };
+        if chunk.at > next {
+            let lost = serde_json::json!({"type": "lost", "from": next, "to": chunk.at});
+            sender.text(lost.to_string()).await?;
+        }
+        next = chunk.end();
+        let mut frame = Vec::with_capacity(chunk.bytes.len() + 1);
+        frame.push(match chunk.stream {
+            Stream::Output => 1,
+            Stream::Error => 2,
+        });
+        frame.extend_from_slice(&chunk.bytes);
+        sender.binary(frame).await?;
+        // A flood must not keep others from their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn say(sender: &mut Sender, what: &str, process: &Process) -> Result<(), Gone> {
+    let mut words = routes::body(process);
+    words["type"] = what.into();
+    sender.text(words.to_string()).await
+}

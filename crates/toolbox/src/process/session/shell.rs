@@ -1,0 +1,343 @@
+//! The shell of a session, and the two pipes by which it is told what to do and says how it went.
+//!
+//! It reads the path of a [`Scratch`] directory, evaluates the script there with the pipes there
+//! as its standard streams, and says the exit code. Nothing of this is among the command's own
+//! descriptors, so what a command prints cannot be taken for an answer.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+
+use super::Error;
+use super::scratch::{self, Scratch};
+use crate::files::random_hex;
+use crate::process::feed::{self, Reader};
+use crate::process::log::Stream;
+use crate::process::reaper::Exit;
+use crate::process::record::{End, Process};
+use crate::process::shell::Shell;
+use crate::process::{Child, Launch, Place, RunAs, Tree};
+use crate::toolbox::Toolbox;
+
+/// Other bytes on the pipe of answers are the shell's own words; more are not held back.
+const ANSWER_BYTES_MAX: usize = 256;
+/// How a shell reports that a command of it, or it itself, was killed.
+const KILLED_CODE: i32 = 128 + 9;
+
+/// A command that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) process: Arc<Process>,
+    /// `None` when it finds the end of its input at once.
+    pub(super) input: Option<mpsc::Receiver<Bytes>>,
+}
+
+/// A running shell.
+#[derive(Debug)]
+pub(super) struct Running {
+    toolbox: Arc<Toolbox>,
+    child: Child,
+    orders: pipe::Sender,
+    answers: Answers,
+}
+
+pub(super) fn start(toolbox: &Arc<Toolbox>, cwd: &Path) -> Result<Running, Error> {
+    let failed = |error: &dyn std::error::Error| Error::Shell(error.to_string());
+    let token = random_hex();
+    let shell = Shell::find().map_err(|e| failed(&e))?;
+    let invocation = shell
+        .script(&script(shell.is_bash(), &token))
+        .map_err(|e| failed(&e))?;
+    let (orders, stdin) = feed::input_pipe().map_err(|e| failed(&e))?;
+    let (answers, stdout) = feed::output_pipe().map_err(|e| failed(&e))?;
+    toolbox.refresh_stand_ins();
+    let env = toolbox.environment.get();
+    let child = toolbox
+        .processes
+        .start(Launch {
+            programs: vec![invocation.program],
+            argv: invocation.argv,
+            env: &env,
+            cwd,
+            stdin,
+            stdout,
+            stderr: None,
+            run_as: RunAs::User,
+            place: Place::OwnTree,
+            terminal: false,
+        })
+        .map_err(|error| Error::Shell(error.to_text()))?;
+    Ok(Running {
+        toolbox: Arc::clone(toolbox),
+        child,
+        orders,
+        answers: Answers::new(answers, &token),
+    })
+}
+
+/// The shell's own program.
+///
+/// `command eval` keeps a syntax error from ending a plain `sh`. The loop of one round catches a
+/// stray `break`. On one line, so that line numbers in messages are those of the command. The
+/// script is read in ways that need no `PATH`, which is the command's to spoil.
+fn script(is_bash: bool, token: &str) -> String {
+    let (aliases, read) = if is_bash {
+        ("shopt -s expand_aliases; ", "<\"$SEBRING/script\"")
+    } else {
+        ("", "command -p cat \"$SEBRING/script\"")
+    };
+    format!(
+        "{aliases}while IFS= read -r SEBRING; do for SEBRING in \"$SEBRING\"; do {{ \
+         command eval \"unset SEBRING; $({read})\n\"; \
+         }} <\"$SEBRING/in\" >\"$SEBRING/out\" 2>\"$SEBRING/err\"; done; \
+         command printf '%s\\n' \"{token} $?\"; done"
+    )
+}
+
+impl Running {
+    pub(super) fn tree(&self) -> Arc<Tree> {
+        Arc::clone(&self.child.tree)
+    }
+
+    /// Runs commands one after the other until the shell has ended.
+    pub(super) async fn serve(
+        mut self,
+        mut jobs: mpsc::Receiver<Job>,
+        ended: &watch::Sender<Option<Exit>>,
+    ) -> Exit {
+        let exit = loop {
+            let job = tokio::select! {
+                // Both may be dropped: a oneshot and a channel keep what they have.
+                biased;
+                exit = &mut self.child.exit => break exit.unwrap_or(Exit::Code(-1)),
+                job = jobs.recv() => job,
+            };
+            let Some(job) = job else {
+                break Exit::Code(-1);
+            };
+            if let Some(exit) = self.run(job, ended).await {
+                break exit;
+            }
+        };
+        // What it left running lives on until the session is deleted.
+        self.child.release();
+        ended.send_replace(Some(exit));
+        jobs.close();
+        while let Some(job) = jobs.recv().await {
+            let words = b"the session ended before this command could run\n";
+            job.process.log.push(Stream::Error, words);
+            job.process.finish(End::now(Exit::Code(-1)));
+        }
+        exit
+    }
+
+    /// Runs one command; the shell's exit when it has ended by it.
+    async fn run(&mut self, job: Job, ended: &watch::Sender<Option<Exit>>) -> Option<Exit> {
+        let process = job.process;
+        process.set_tree(self.child.pid.as_raw_nonzero().get(), self.tree());
+        let (script, takes_input) = (process.command.clone(), job.input.is_some());
+        let scratch = spawn_blocking(move || Scratch::create(&script, takes_input)).await;
+        let mut scratch = match scratch.map_err(std::io::Error::other).flatten() {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                let words = format!("prepare the command: {error}\n");
+                process.log.push(Stream::Error, words.as_bytes());
+                process.finish(End::now(Exit::Code(-1)));
+                return None;
+            }
+        };
+        let readers = self.open(&mut scratch, &process, job.input);
+        let path = scratch.path().to_owned();
+        let oom_kills = self.toolbox.memory.oom_kills();
+        let order = format!("{}\n", path.display());
+        // A shell that is gone cannot be told; its exit says so next.
+        let _gone = self.orders.write_all(order.as_bytes()).await;
+        let (exit, shell) = self.outcome(&process).await;
+        drop(scratch.writers);
+        feed::last_words(readers).await;
+        if shell.is_some() {
+            // Known before the command is seen to have ended, or the next would be taken.
+            ended.send_replace(shell);
+        }
+        process.finish(End {
+            out_of_memory: exit.code() == KILLED_CODE
+                && self.toolbox.memory.oom_kills() > oom_kills,
+            ..End::now(exit)
+        });
+        drop(spawn_blocking(move || scratch::remove(&path)));
+        shell
+    }
+
+    fn open(
+        &self,
+        scratch: &mut Scratch,
+        process: &Arc<Process>,
+        input: Option<mpsc::Receiver<Bytes>>,
+    ) -> Vec<Reader> {
+        let pipes = &mut scratch.pipes;
+        let mut readers = Vec::new();
+        for (pipe, stream) in [
+            (pipes.output.take(), Stream::Output),
+            (pipes.errors.take(), Stream::Error),
+        ] {
+            let pipe = pipe.and_then(|fd: OwnedFd| pipe::Receiver::from_owned_fd(fd).ok());
+            readers.extend(pipe.map(|pipe| feed::capture(&self.toolbox, process, pipe, stream)));
+        }
+        let pipe = pipes.input.take();
+        let pipe = pipe.and_then(|fd| pipe::Sender::from_owned_fd(fd).ok());
+        if let (Some(mut pipe), Some(input)) = (pipe, input) {
+            let process = Arc::clone(process);
+            self.toolbox.tasks.spawn("feed input", async move {
+                feed::feed(input, &mut pipe, &process).await;
+                // Closed no sooner: the shell may not have opened its end yet.
+                process.ended().await;
+            });
+        }
+        readers
+    }
+
+    /// How the command ended, and the shell if it did as well.
+    async fn outcome(&mut self, process: &Process) -> (Exit, Option<Exit>) {
+        tokio::select! {
+            // An answer that was given before the shell ended counts. `next` keeps what it read.
+            biased;
+            code = self.answers.next(process) => (Exit::Code(code), None),
+            exit = &mut self.child.exit => {
+                let exit = exit.unwrap_or(Exit::Code(-1));
+                match self.answers.rest(process) {
+                    Some(code) => (Exit::Code(code), Some(exit)),
+                    None => (exit, Some(exit)),
+                }
+            }
+        }
+    }
+}
+
+/// What comes from the shell itself: answers, and the words of traps and of failed redirections,
+/// which belong to the command that ran.
+#[derive(Debug)]
+struct Answers {
+    pipe: pipe::Receiver,
+    token: Vec<u8>,
+    unread: Vec<u8>,
+}
+
+impl Answers {
+    fn new(pipe: pipe::Receiver, token: &str) -> Self {
+        Self {
+            pipe,
+            token: format!("{token} ").into_bytes(),
+            unread: Vec::new(),
+        }
+    }
+
+    /// The next exit code. Pending once the shell is gone: its exit is seen elsewhere. Safe to
+    /// drop at any await.
+    async fn next(&mut self, process: &Process) -> i32 {
+        loop {
+            if let Some(code) = self.take(process) {
+                return code;
+            }
+            if self.pipe.readable().await.is_err() || self.read() == Some(0) {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// What the shell said last.
+    fn rest(&mut self, process: &Process) -> Option<i32> {
+        while self.read().is_some_and(|length| length > 0) {}
+        let code = self.take(process);
+        process.log.push(Stream::Output, &self.unread);
+        self.unread.clear();
+        code
+    }
+
+    fn read(&mut self) -> Option<usize> {
+        let mut buffer = [0; 4096];
+        let length = self.pipe.try_read(&mut buffer).ok()?;
+        self.unread.extend_from_slice(&buffer[..length]);
+        Some(length)
+    }
+
+    /// An exit code if one was said, after everything before it went to the log.
+    fn take(&mut self, process: &Process) -> Option<i32> {
+        let Some(start) = memchr::memmem::find(&self.unread, &self.token) else {
+            // Enough is held back to recognize an answer that has only begun.
+            let words = self.unread.len().saturating_sub(ANSWER_BYTES_MAX);
+            process.log.push(Stream::Output, &self.unread[..words]);
+            self.unread.drain(..words);
+            return None;
+        };
+        let answer = &self.unread[start + self.token.len()..];
+        let length = memchr::memchr(b'\n', answer)?;
+        let code = std::str::from_utf8(&answer[..length]).ok();
+        let code = code.and_then(|text| text.parse().ok()).unwrap_or(-1);
+        let end = start + self.token.len() + length + 1;
+        process.log.push(Stream::Output, &self.unread[..start]);
+        self.unread.drain(..end);
+        Some(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What a shell says on standard output when told to run these, and what they have printed.
+    fn run(shell: &str, is_bash: bool, commands: &[&str]) -> (String, String) {
+        let mut child = Command::new(shell)
+            .args(["-c", &script(is_bash, "token")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut orders = child.stdin.take().unwrap();
+        let root = std::env::temp_dir().join(format!("sebring-test-{}", random_hex()));
+        let mut paths = Vec::new();
+        for (number, command) in commands.iter().enumerate() {
+            let path = root.join(number.to_string());
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("script"), command).unwrap();
+            symlink("/dev/null", path.join("in")).unwrap();
+            std::io::Write::write_all(&mut orders, format!("{}\n", path.display()).as_bytes())
+                .unwrap();
+            paths.push(path);
+        }
+        drop(orders);
+        let said = child.wait_with_output().unwrap().stdout;
+        let read = |path: &std::path::PathBuf| fs::read_to_string(path.join("out")).unwrap();
+        let printed = paths.iter().map(read).collect();
+        fs::remove_dir_all(root).unwrap();
+        (String::from_utf8(said).unwrap(), printed)
+    }
+
+    #[test]
+    fn both_kinds_of_shell_survive_the_same_commands() {
+        let commands = [
+            "A='kept'; PATH=/nowhere",
+            "if then",
+            "break",
+            "echo \"$A\" ${SEBRING-unset} # the end",
+            "(exit 42)",
+            "cat << X",
+        ];
+        for (shell, is_bash) in [("/bin/bash", true), ("/bin/sh", false)] {
+            let (said, printed) = run(shell, is_bash, &commands);
+            let codes: Vec<&str> = said.lines().collect();
+            let expected = ["0", "2", "0", "0", "42", "127"].map(|code| format!("token {code}"));
+            assert_eq!(codes, expected, "{shell}");
+            assert_eq!(printed, "kept unset\n", "{shell}");
+        }
+    }
+}
