@@ -13,6 +13,8 @@ use http::uri::PathAndQuery;
 use http::{Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use percent_encoding::percent_decode_str;
+use sebring_api::boot::INTERNAL_SEGMENT;
 use sebring_tasks::Tasks;
 use tracing::debug;
 
@@ -43,6 +45,10 @@ impl Inner {
         route: &SandboxRoute,
         errand: Errand,
     ) -> Result<Reply, Refusal> {
+        // Here, because every way to a toolbox leads through here.
+        if errand.port.is_none() && is_internal(errand.path_and_query.path()) {
+            return Err(Refusal::NoSuchRoute);
+        }
         let socket = self.running(route)?;
         let open = self.note_activity(route, &errand.parts);
         let target = Target {
@@ -174,6 +180,16 @@ pub(crate) fn path_and_query(path: &str, query: Option<&str>) -> Result<PathAndQ
     PathAndQuery::try_from(text).map_err(|_| Refusal::Malformed { what: "path" })
 }
 
+/// Whether any reading of the path, decoded or with empty segments left out, leads to a route of
+/// our own.
+fn is_internal(path: &str) -> bool {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    decoded
+        .split(['/', '\\'])
+        .find(|segment| !matches!(*segment, "" | "." | ".."))
+        .is_some_and(|first| first.eq_ignore_ascii_case(INTERNAL_SEGMENT))
+}
+
 /// An error with its causes, for a log field.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -183,4 +199,27 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_routes_are_known_however_they_are_written() {
+        for path in [
+            "/_sebring",
+            "/_sebring/limits",
+            "//_sebring/limits",
+            "/./_sebring/tcp/80",
+            "/%5fsebring/limits",
+            "/_sebring%2Flimits",
+            "/%2F_SEBRING/limits",
+        ] {
+            assert!(is_internal(path), "{path}");
+        }
+        for path in ["", "/", "/files", "/_sebring2", "/proxy/80/_sebring/limits"] {
+            assert!(!is_internal(path), "{path}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! `/toolbox/{sandbox}/…`: the toolbox API of one sandbox.
 //!
-//! Must not: know any route of the toolbox except the two that can be signed, nor let anybody near
-//! those that are between it and us.
+//! Must not: know any route of the toolbox except the two that can be signed.
 //! Next: `access` for who may, `carry` for how.
 
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Request, header};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use sebring_api::boot::INTERNAL_SEGMENT;
 
 use crate::access;
 use crate::carry::{Errand, path_and_query};
@@ -40,9 +38,6 @@ pub(crate) async fn serve(
         })?;
     let directory = inner.directory.as_ref();
     let route = access::toolbox(directory, &parts, &reference, address.path, inner.jar()).await?;
-    if is_internal(address.path) {
-        return Err(Refusal::NoSuchRoute);
-    }
 
     let query = parts
         .uri
@@ -61,16 +56,6 @@ pub(crate) async fn serve(
     let mut reply = inner.carry(&route, errand).await?;
     put_location_back(reply.headers_mut(), address.prefix, host.as_ref());
     Ok(reply)
-}
-
-/// Whether any reading of the path, decoded or with empty segments left out, leads to a route of
-/// our own.
-fn is_internal(path: &str) -> bool {
-    let decoded = percent_decode_str(path).decode_utf8_lossy();
-    decoded
-        .split(['/', '\\'])
-        .find(|segment| !matches!(*segment, "" | "." | ".."))
-        .is_some_and(|first| first.eq_ignore_ascii_case(INTERNAL_SEGMENT))
 }
 
 /// A redirect within the toolbox must stay under the path that the client came by.
@@ -102,24 +87,6 @@ mod tests {
         let host = HeaderValue::from_static("h:1");
         put_location_back(&mut answer, "/toolbox/id", Some(&host));
         assert_eq!(answer[header::LOCATION], expected);
-    }
-
-    #[test]
-    fn internal_routes_are_known_however_they_are_written() {
-        for path in [
-            "/_sebring",
-            "/_sebring/limits",
-            "//_sebring/limits",
-            "/./_sebring/tcp/80",
-            "/%5fsebring/limits",
-            "/_sebring%2Flimits",
-            "/%2F_SEBRING/limits",
-        ] {
-            assert!(is_internal(path), "{path}");
-        }
-        for path in ["", "/", "/files", "/_sebring2", "/proxy/80/_sebring/limits"] {
-            assert!(!is_internal(path), "{path}");
-        }
     }
 
     #[test]

@@ -78,6 +78,17 @@ async fn the_toolboxs_well_known_port_leads_to_the_toolbox() {
 }
 
 #[tokio::test]
+async fn the_toolboxs_port_leads_to_no_route_between_us_and_it() {
+    let world = world().await;
+    let host = format!("2280-{}.localhost", world.sandbox);
+    for path in ["/_sebring/limits", "//_sebring/tcp/80", "/%5Fsebring/x"] {
+        let ask = Ask::new(Method::PUT, path).with_key();
+        let answer = world.ask(ask.header("host", &host)).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_in_the_query_opens_is_cut_out_and_leaves_a_cookie_that_opens_again() {
     let world = world().await;
     let target = format!("/p?x=1&DAYTONA_SANDBOX_AUTH_KEY={TOKEN}");
