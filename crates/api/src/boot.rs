@@ -35,6 +35,8 @@ pub const CPUS_ONLINE: &str = "cpus";
 pub const MEMORY_DIR: &str = "/.sebring/memory";
 /// Every route under this path is ours alone: the edge refuses it to clients.
 pub const INTERNAL_SEGMENT: &str = "_sebring";
+/// WebSocket of the terminal in a browser, `?cols=&rows=`; text both ways.
+pub const TERMINAL_ROUTE: &str = "/_sebring/terminal";
 /// `PUT` with [`LimitsChange`]; answered with 204.
 pub const LIMITS_ROUTE: &str = "/_sebring/limits";
 /// Delegated cgroup v2 directory: the toolbox makes one child per process tree in it.

@@ -34,8 +34,26 @@ pub(crate) struct Errand {
     pub(crate) body: Incoming,
     /// As the sandbox shall see it.
     pub(crate) path_and_query: PathAndQuery,
-    /// A port inside the sandbox, or its toolbox.
-    pub(crate) port: Option<u16>,
+    pub(crate) to: To,
+}
+
+/// The end of the way, in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// The routes of the toolbox that are everybody's.
+    Toolbox,
+    /// The toolbox's route for the terminal in a browser, whatever path was asked for.
+    Terminal,
+    Port(u16),
+}
+
+impl To {
+    const fn port(self) -> Option<u16> {
+        match self {
+            Self::Port(port) => Some(port),
+            Self::Toolbox | Self::Terminal => None,
+        }
+    }
 }
 
 impl Inner {
@@ -46,16 +64,16 @@ impl Inner {
         errand: Errand,
     ) -> Result<Reply, Refusal> {
         // Here, because every way to a toolbox leads through here.
-        if errand.port.is_none() && is_internal(errand.path_and_query.path()) {
+        if errand.to == To::Toolbox && is_internal(errand.path_and_query.path()) {
             return Err(Refusal::NoSuchRoute);
         }
         let socket = self.running(route)?;
         let open = self.note_activity(route, &errand.parts);
         let target = Target {
             socket: socket.into(),
-            port: errand.port,
+            port: errand.to.port(),
         };
-        let port = errand.port;
+        let port = errand.to.port();
         let carried = match headers::wanted_upgrade(&errand.parts.headers) {
             Some(protocol) => self.carry_upgrade(target, errand, protocol, open).await,
             None => self.carry_plain(target, errand, open).await,
@@ -140,7 +158,7 @@ fn outgoing(errand: Errand, tasks: &Tasks) -> Request<Upload> {
         mut parts,
         body,
         path_and_query,
-        port,
+        to,
     } = errand;
     let was_chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
     headers::strip_ours(&mut parts.headers);
@@ -153,10 +171,9 @@ fn outgoing(errand: Errand, tasks: &Tasks) -> Request<Upload> {
         parts.headers.insert(header::TRANSFER_ENCODING, chunked);
     }
     if !parts.headers.contains_key(header::HOST) {
-        let host = if port.is_some() {
-            "localhost"
-        } else {
-            "toolbox"
+        let host = match to {
+            To::Port(_) => "localhost",
+            To::Toolbox | To::Terminal => "toolbox",
         };
         parts
             .headers

@@ -4,7 +4,7 @@
 //!
 //! Must not: know the store or the control plane's types (it asks a [`Directory`]), buffer a body,
 //! or let a credential of ours into a sandbox.
-//! Next: `route` says where a request goes, `access` who may, `toolbox` and `preview` carry it,
+//! Next: `route` says where a request goes, `access` who may, `toolbox` and `preview` carry it, `terminal` is a page,
 //! `upstream` holds the connections into sandboxes.
 #![forbid(unsafe_code)]
 
@@ -24,6 +24,7 @@ mod reply;
 mod route;
 mod service;
 mod signature;
+mod terminal;
 mod toolbox;
 mod tunnel;
 mod upstream;

@@ -6,16 +6,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Request, header};
+use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
+use sebring_api::boot::TERMINAL_ROUTE;
 
 use crate::access;
-use crate::carry::{Errand, path_and_query};
+use crate::carry::{Errand, To, path_and_query};
 use crate::headers::{self, AUTH_KEY_PARAMETER};
 use crate::query;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::service::Inner;
+use crate::terminal;
 
 /// The toolbox listens on its unix socket only; its well-known port leads there.
 const TOOLBOX_PORT: u16 = 2280;
@@ -34,7 +36,16 @@ pub(crate) async fn serve(
         .uri
         .query()
         .and_then(|query| query::without(query, AUTH_KEY_PARAMETER));
-    let path_and_query = path_and_query(parts.uri.path(), query.as_deref())?;
+    let (to, path) = match port {
+        TOOLBOX_PORT => (To::Toolbox, parts.uri.path()),
+        terminal::PORT if parts.uri.path() == terminal::SOCKET => (To::Terminal, TERMINAL_ROUTE),
+        terminal::PORT => {
+            let file = terminal::file(&parts.method, parts.uri.path())?;
+            return Ok(with_cookie(file, admitted.set_cookie));
+        }
+        port => (To::Port(port), parts.uri.path()),
+    };
+    let path_and_query = path_and_query(path, query.as_deref())?;
     if admitted.bearer_is_ours {
         parts.headers.remove(header::AUTHORIZATION);
     }
@@ -43,11 +54,15 @@ pub(crate) async fn serve(
         parts,
         body,
         path_and_query,
-        port: Some(port).filter(|&port| port != TOOLBOX_PORT),
+        to,
     };
-    let mut reply = inner.carry(&admitted.route, errand).await?;
-    if let Some(cookie) = admitted.set_cookie {
+    let reply = inner.carry(&admitted.route, errand).await?;
+    Ok(with_cookie(reply, admitted.set_cookie))
+}
+
+fn with_cookie(mut reply: Reply, cookie: Option<HeaderValue>) -> Reply {
+    if let Some(cookie) = cookie {
         reply.headers_mut().append(header::SET_COOKIE, cookie);
     }
-    Ok(reply)
+    reply
 }

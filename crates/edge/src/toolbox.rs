@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use crate::access;
-use crate::carry::{Errand, path_and_query};
+use crate::carry::{Errand, To, path_and_query};
 use crate::headers::AUTH_KEY_PARAMETER;
 use crate::query;
 use crate::refusal::Refusal;
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
         parts,
         body,
         path_and_query,
-        port: None,
+        to: To::Toolbox,
     };
     let mut reply = inner.carry(&route, errand).await?;
     put_location_back(reply.headers_mut(), address.prefix, host.as_ref());

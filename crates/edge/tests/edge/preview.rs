@@ -78,6 +78,30 @@ async fn the_toolboxs_well_known_port_leads_to_the_toolbox() {
 }
 
 #[tokio::test]
+async fn the_terminals_page_is_ours_and_only_its_socket_leads_inside() {
+    let world = world().await;
+    let host = format!("22222-{}.localhost", world.sandbox);
+    let ask = |path: &str| Ask::get(path).with_key().header("host", &host);
+    let page = world.ask(ask("/")).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    for file in [
+        "/xterm.mjs",
+        "/addon-fit.mjs",
+        "/terminal.mjs",
+        "/xterm.css",
+    ] {
+        assert_eq!(world.ask(ask(file)).await.status, 200, "{file}");
+    }
+    assert_eq!(world.ask(ask("/version")).await.status, 404);
+    let socket = world.ask(ask("/ws?cols=80&rows=24")).await;
+    assert_eq!(
+        socket.json()["target"],
+        "/_sebring/terminal?cols=80&rows=24"
+    );
+}
+
+#[tokio::test]
 async fn the_toolboxs_port_leads_to_no_route_between_us_and_it() {
     let world = world().await;
     let host = format!("2280-{}.localhost", world.sandbox);

@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post, put};
 use http::{Method, StatusCode, header};
-use sebring_api::boot::LIMITS_ROUTE;
+use sebring_api::boot::{LIMITS_ROUTE, TERMINAL_ROUTE};
 
 use super::error::Failure;
 use crate::files::{
@@ -19,7 +19,7 @@ use crate::info;
 use crate::interpreter;
 use crate::network::{ports, proxy, tcp};
 use crate::process::session::{logs, routes as session};
-use crate::process::terminal::{connect, routes as terminal};
+use crate::process::terminal::{connect, routes as terminal, web};
 use crate::process::{attach, code_run, execute, routes as process};
 use crate::toolbox::Toolbox;
 
@@ -116,6 +116,7 @@ fn network() -> Router<Arc<Toolbox>> {
         .route("/proxy/{port}/", any(proxy::proxy))
         .route("/proxy/{port}/{*path}", any(proxy::proxy))
         .route("/_sebring/tcp/{port}", post(tcp::stream))
+        .route(TERMINAL_ROUTE, get(web::connect))
         .route(LIMITS_ROUTE, put(info::limits::change))
 }
 

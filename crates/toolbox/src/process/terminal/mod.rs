@@ -9,6 +9,7 @@
 pub(crate) mod connect;
 mod device;
 pub(crate) mod routes;
+pub(crate) mod web;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,31 @@
+// Joins a terminal on the page to a shell in the sandbox: its output comes as text frames; keys go
+// out as text frames, the size as {"rows", "cols"}.
+import { Terminal } from "./xterm.mjs";
+import { FitAddon } from "./addon-fit.mjs";
+
+const terminal = new Terminal({ cursorBlink: true, scrollback: 10000 });
+const fit = new FitAddon();
+terminal.loadAddon(fit);
+terminal.open(document.getElementById("terminal"));
+fit.fit();
+
+const address = new URL("ws", location.href);
+address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+address.search = new URLSearchParams({ cols: terminal.cols, rows: terminal.rows });
+const socket = new WebSocket(address);
+
+const say = (text) => {
+  if (socket.readyState === WebSocket.OPEN) socket.send(text);
+};
+terminal.onData(say);
+terminal.onResize(({ cols, rows }) => say(JSON.stringify({ rows, cols })));
+terminal.onTitleChange((title) => { document.title = title || "Terminal"; });
+window.addEventListener("resize", () => fit.fit());
+socket.addEventListener("message", (event) => terminal.write(event.data));
+socket.addEventListener("close", (event) => {
+  const ended = document.getElementById("ended");
+  ended.querySelector("span").textContent = event.reason || "The connection was lost.";
+  ended.querySelector("button").addEventListener("click", () => location.reload());
+  ended.hidden = false;
+});
+terminal.focus();
