@@ -14,7 +14,7 @@ from daytona.common.errors import DaytonaNotFoundError as NotFound
 
 from .blocking import Blocking, Loop
 
-__all__ = ["MODES", "NotFound", "Sdk", "listed", "state_of"]
+__all__ = ["MODES", "NotFound", "Sdk", "listed", "state_of", "terminals"]
 
 MODES = ("sync", "async", "polling")
 
@@ -102,6 +102,12 @@ def listed(client: Any, labels: dict[str, str]) -> list[Any]:
     if hasattr(daytona, "ListSandboxesQuery"):
         return list(client.list(daytona.ListSandboxesQuery(labels=labels)))
     return list(client.list(labels).items)
+
+
+def terminals(process: Any) -> list[Any]:
+    """Every terminal; the older release hands out the answer that holds the list."""
+    found = process.list_pty_sessions()
+    return getattr(found, "sessions", found)
 
 
 def state_of(sandbox: Any) -> str:
