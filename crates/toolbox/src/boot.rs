@@ -24,6 +24,7 @@ use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
 use crate::limits::Limits;
+use crate::lsp::LanguageServers;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
 use crate::passwd::{self, User};
@@ -131,6 +132,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         limits: Limits::new(config.limits),
         environment,
         interpreter: Interpreter::default(),
+        language_servers: LanguageServers::default(),
         processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
         memory: Memory::find(&[&options.memory_directory, &options.cgroup_directory]),
         meminfo: MemInfo::open(&options.proc_directory),

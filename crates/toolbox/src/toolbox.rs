@@ -10,6 +10,7 @@ use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
 use crate::limits::Limits;
+use crate::lsp::LanguageServers;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
 use crate::passwd::User;
@@ -24,6 +25,7 @@ pub(crate) struct Toolbox {
     pub(crate) environment: Environment,
     pub(crate) processes: Arc<Processes>,
     pub(crate) interpreter: Interpreter,
+    pub(crate) language_servers: LanguageServers,
     pub(crate) memory: Memory,
     pub(crate) meminfo: MemInfo,
     pub(crate) cpu_files: CpuFiles,

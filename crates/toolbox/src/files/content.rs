@@ -24,15 +24,15 @@ const UNSIZED_BYTES_MAX: u64 = 4 << 20;
 
 /// A file that can be sent.
 #[derive(Debug)]
-pub(super) struct Readable {
-    pub(super) file: File,
-    pub(super) size: u64,
+pub(crate) struct Readable {
+    pub(crate) file: File,
+    pub(crate) size: u64,
     /// The whole content, where the size was only known after reading.
-    pub(super) whole: Option<Vec<u8>>,
+    pub(crate) whole: Option<Vec<u8>>,
 }
 
 /// Opens a regular file. Anything else has no content to send.
-pub(super) fn open(path: &Path) -> Result<Readable, Error> {
+pub(crate) fn open(path: &Path) -> Result<Readable, Error> {
     // Without waiting: opening a pipe would otherwise last until somebody writes to it.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);

@@ -9,7 +9,7 @@
 pub(crate) mod bulk_download;
 pub(crate) mod bulk_upload;
 pub(crate) mod change;
-mod content;
+pub(crate) mod content;
 pub(crate) mod download;
 pub(crate) mod find;
 pub(crate) mod info;

@@ -17,6 +17,7 @@ use crate::files::{
 use crate::git;
 use crate::info;
 use crate::interpreter;
+use crate::lsp;
 use crate::network::{ports, proxy, tcp};
 use crate::process::session::{logs, routes as session};
 use crate::process::terminal::{connect, routes as terminal};
@@ -32,6 +33,7 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(processes())
         .merge(durable_processes())
         .merge(interpreter::routes::router())
+        .merge(lsp::routes::router())
         .merge(not_built())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -145,17 +147,8 @@ fn git() -> Router<Arc<Toolbox>> {
 
 /// Known to clients, not served yet: says so instead of denying that it exists.
 fn not_built() -> Router<Arc<Toolbox>> {
-    let mut router = Router::new();
-    for (subject, paths) in [
-        ("lsp", &["/lsp/{*rest}"][..]),
-        ("computer use", &["/computeruse/{*rest}"]),
-    ] {
-        for path in paths {
-            let answer = move || async move { Failure::not_built(subject) };
-            router = router.route(path, any(answer));
-        }
-    }
-    router
+    let answer = || async { Failure::not_built("computer use") };
+    Router::new().route("/computeruse/{*rest}", any(answer))
 }
 
 /// A trailing slash is forgiven by a redirect; everything else is not found.
