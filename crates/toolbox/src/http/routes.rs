@@ -114,6 +114,7 @@ fn network() -> Router<Arc<Toolbox>> {
     Router::new()
         .route("/port", get(ports::list))
         .route("/port/{port}/in-use", get(ports::in_use))
+        .route("/sebring/port/{port}/wait", get(ports::wait))
         .route("/proxy/{port}", any(proxy::proxy))
         .route("/proxy/{port}/", any(proxy::proxy))
         .route("/proxy/{port}/{*path}", any(proxy::proxy))
