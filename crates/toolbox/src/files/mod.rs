@@ -6,6 +6,7 @@
 //! Next: `store` for how files come into being, `large` for how their bytes reach the disk,
 //! `content` for how they leave.
 
+pub(crate) mod directories;
 pub(crate) mod bulk_download;
 pub(crate) mod bulk_upload;
 pub(crate) mod change;

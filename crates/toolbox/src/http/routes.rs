@@ -11,8 +11,8 @@ use sebring_api::boot::LIMITS_ROUTE;
 
 use super::error::Failure;
 use crate::files::{
-    bulk_download, bulk_upload, change, download, find, info as file_info, list, replace, search,
-    upload,
+    directories, bulk_download, bulk_upload, change, download, find, info as file_info, list, replace,
+    search, upload,
 };
 use crate::git;
 use crate::info;
@@ -68,6 +68,10 @@ fn files() -> Router<Arc<Toolbox>> {
         .route("/files/download", get(download::download))
         .route("/files/bulk-download", post(bulk_download::bulk_download))
         .route("/files/bulk-upload", post(bulk_upload::bulk_upload))
+        .route(
+            "/sebring/files/tar",
+            get(directories::download).put(directories::upload),
+        )
         .route("/files/upload", post(upload::upload))
         .route("/files/upload-v2", post(upload::upload_v2))
 }
