@@ -20,6 +20,7 @@ use sebring_tasks::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::Environment;
+use crate::files::watch::Watches;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
@@ -133,6 +134,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         environment,
         interpreter: Interpreter::default(),
         language_servers: LanguageServers::default(),
+        watches: Watches::default(),
         processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
         memory: Memory::find(&[&options.memory_directory, &options.cgroup_directory]),
         meminfo: MemInfo::open(&options.proc_directory),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sebring_tasks::Tasks;
 
 use crate::environment::Environment;
+use crate::files::watch::Watches;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
@@ -23,6 +24,7 @@ pub(crate) struct Toolbox {
     pub(crate) work_dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) environment: Environment,
+    pub(crate) watches: Watches,
     pub(crate) processes: Arc<Processes>,
     pub(crate) interpreter: Interpreter,
     pub(crate) language_servers: LanguageServers,

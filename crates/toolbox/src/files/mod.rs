@@ -6,11 +6,11 @@
 //! Next: `store` for how files come into being, `large` for how their bytes reach the disk,
 //! `content` for how they leave.
 
-pub(crate) mod directories;
 pub(crate) mod bulk_download;
 pub(crate) mod bulk_upload;
 pub(crate) mod change;
 pub(crate) mod content;
+pub(crate) mod directories;
 pub(crate) mod download;
 pub(crate) mod find;
 pub(crate) mod info;
@@ -23,6 +23,7 @@ mod sink;
 mod store;
 pub(crate) mod upload;
 mod walk;
+pub(crate) mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};

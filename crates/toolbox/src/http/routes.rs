@@ -11,8 +11,8 @@ use sebring_api::boot::LIMITS_ROUTE;
 
 use super::error::Failure;
 use crate::files::{
-    directories, bulk_download, bulk_upload, change, download, find, info as file_info, list, replace,
-    search, upload,
+    bulk_download, bulk_upload, change, directories, download, find, info as file_info, list,
+    replace, search, upload, watch,
 };
 use crate::git;
 use crate::info;
@@ -72,6 +72,7 @@ fn files() -> Router<Arc<Toolbox>> {
             "/sebring/files/tar",
             get(directories::download).put(directories::upload),
         )
+        .route("/sebring/files/watch", get(watch::watch))
         .route("/files/upload", post(upload::upload))
         .route("/files/upload-v2", post(upload::upload_v2))
 }
