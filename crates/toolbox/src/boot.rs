@@ -20,10 +20,12 @@ use sebring_tasks::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::environment::Environment;
+use crate::files::watch::Watches;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
 use crate::limits::Limits;
+use crate::lsp::LanguageServers;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
 use crate::passwd::{self, User};
@@ -131,6 +133,8 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         limits: Limits::new(config.limits),
         environment,
         interpreter: Interpreter::default(),
+        language_servers: LanguageServers::default(),
+        watches: Watches::default(),
         processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
         memory: Memory::find(&[&options.memory_directory, &options.cgroup_directory]),
         meminfo: MemInfo::open(&options.proc_directory),

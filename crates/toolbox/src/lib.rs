@@ -16,6 +16,7 @@ mod http;
 mod info;
 mod interpreter;
 mod limits;
+mod lsp;
 mod meminfo;
 mod memory;
 mod network;

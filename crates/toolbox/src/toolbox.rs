@@ -6,10 +6,12 @@ use std::sync::Arc;
 use sebring_tasks::Tasks;
 
 use crate::environment::Environment;
+use crate::files::watch::Watches;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
 use crate::limits::Limits;
+use crate::lsp::LanguageServers;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
 use crate::passwd::User;
@@ -22,8 +24,10 @@ pub(crate) struct Toolbox {
     pub(crate) work_dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) environment: Environment,
+    pub(crate) watches: Watches,
     pub(crate) processes: Arc<Processes>,
     pub(crate) interpreter: Interpreter,
+    pub(crate) language_servers: LanguageServers,
     pub(crate) memory: Memory,
     pub(crate) meminfo: MemInfo,
     pub(crate) cpu_files: CpuFiles,

@@ -66,7 +66,7 @@ fn a_changed_environment_is_seen_by_later_commands() {
 fn routes_that_do_not_exist_say_so_in_json() {
     let toolbox = Toolbox::start();
     assert_eq!(toolbox.get("/nonsense").json()["statusCode"], 404);
-    assert_eq!(toolbox.get("/lsp/symbols?path=x").json()["statusCode"], 501);
+    assert_eq!(toolbox.get("/computeruse/status").json()["statusCode"], 501);
     let reply = toolbox.delete("/version");
     assert_eq!(reply.json()["statusCode"], 405);
     let reply = toolbox.get("/version/");
@@ -105,6 +105,57 @@ fn ports_are_those_somebody_listens_on() {
     for bad in ["80", "10000", "x"] {
         assert_eq!(in_use(bad).status, 400, "{bad}");
     }
+}
+
+#[test]
+fn a_listener_is_listed_with_its_address_and_process() {
+    let toolbox = Toolbox::start();
+    let code = "import socket, os, time; s = socket.socket(socket.AF_INET6); s.bind(('::1', 0)); \
+                s.listen(); print(s.getsockname()[1], os.getpid(), flush=True); time.sleep(1000)";
+    let listen =
+        format!("python3 -c \"{code}\" > said & while ! [ -s said ]; do :; done; cat said");
+    let (_, said) = toolbox.execute(&listen);
+    let (port, pid) = said.trim().split_once(' ').unwrap();
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own_port = own.local_addr().unwrap().port();
+    let all = toolbox.get("/port").json()["listeners"].clone();
+    let listed = |port: u16| {
+        let mut all = all.as_array().unwrap().iter();
+        all.find(|each| each["port"] == port).unwrap()
+    };
+    let python = listed(port.parse().unwrap());
+    assert_eq!(
+        (&python["address"], python["pid"].to_string()),
+        (&json!("::1"), pid.to_owned())
+    );
+    assert!(python["process"].as_str().unwrap().starts_with("python"));
+    let own = listed(own_port);
+    assert_eq!(
+        (&own["address"], &own["pid"]),
+        (&json!("127.0.0.1"), &json!(std::process::id()))
+    );
+}
+
+#[test]
+fn a_port_can_be_waited_for() {
+    let toolbox = Toolbox::start();
+    let (listener, port) = listen_in_window();
+    let wait = |seconds: &str| toolbox.get(&format!("/sebring/port/{port}/wait?timeout={seconds}"));
+    assert_eq!(wait("1").json(), json!({"isInUse": true}));
+    drop(listener);
+    let late = wait("1");
+    assert_eq!(
+        (late.status, &late.json()["code"]),
+        (408, &json!("REQUEST_TIMEOUT"))
+    );
+    for bad in ["0", "601", "x"] {
+        assert_eq!(wait(bad).status, 400, "{bad}");
+    }
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| wait("30"));
+        let _listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+        assert_eq!(waits.join().unwrap().status, 200);
+    });
 }
 
 /// Answers one connection with what it was sent.

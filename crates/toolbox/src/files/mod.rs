@@ -9,7 +9,8 @@
 pub(crate) mod bulk_download;
 pub(crate) mod bulk_upload;
 pub(crate) mod change;
-mod content;
+pub(crate) mod content;
+pub(crate) mod directories;
 pub(crate) mod download;
 pub(crate) mod find;
 pub(crate) mod info;
@@ -22,6 +23,7 @@ mod sink;
 mod store;
 pub(crate) mod upload;
 mod walk;
+pub(crate) mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,12 +11,13 @@ use sebring_api::boot::{LIMITS_ROUTE, TERMINAL_ROUTE};
 
 use super::error::Failure;
 use crate::files::{
-    bulk_download, bulk_upload, change, download, find, info as file_info, list, replace, search,
-    upload,
+    bulk_download, bulk_upload, change, directories, download, find, info as file_info, list,
+    replace, search, upload, watch,
 };
 use crate::git;
 use crate::info;
 use crate::interpreter;
+use crate::lsp;
 use crate::network::{ports, proxy, tcp};
 use crate::process::session::{logs, routes as session};
 use crate::process::terminal::{connect, routes as terminal, web};
@@ -32,6 +33,7 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(processes())
         .merge(durable_processes())
         .merge(interpreter::routes::router())
+        .merge(lsp::routes::router())
         .merge(not_built())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -66,6 +68,11 @@ fn files() -> Router<Arc<Toolbox>> {
         .route("/files/download", get(download::download))
         .route("/files/bulk-download", post(bulk_download::bulk_download))
         .route("/files/bulk-upload", post(bulk_upload::bulk_upload))
+        .route(
+            "/sebring/files/tar",
+            get(directories::download).put(directories::upload),
+        )
+        .route("/sebring/files/watch", get(watch::watch))
         .route("/files/upload", post(upload::upload))
         .route("/files/upload-v2", post(upload::upload_v2))
 }
@@ -112,6 +119,7 @@ fn network() -> Router<Arc<Toolbox>> {
     Router::new()
         .route("/port", get(ports::list))
         .route("/port/{port}/in-use", get(ports::in_use))
+        .route("/sebring/port/{port}/wait", get(ports::wait))
         .route("/proxy/{port}", any(proxy::proxy))
         .route("/proxy/{port}/", any(proxy::proxy))
         .route("/proxy/{port}/{*path}", any(proxy::proxy))
@@ -146,17 +154,8 @@ fn git() -> Router<Arc<Toolbox>> {
 
 /// Known to clients, not served yet: says so instead of denying that it exists.
 fn not_built() -> Router<Arc<Toolbox>> {
-    let mut router = Router::new();
-    for (subject, paths) in [
-        ("lsp", &["/lsp/{*rest}"][..]),
-        ("computer use", &["/computeruse/{*rest}"]),
-    ] {
-        for path in paths {
-            let answer = move || async move { Failure::not_built(subject) };
-            router = router.route(path, any(answer));
-        }
-    }
-    router
+    let answer = || async { Failure::not_built("computer use") };
+    Router::new().route("/computeruse/{*rest}", any(answer))
 }
 
 /// A trailing slash is forgiven by a redirect; everything else is not found.

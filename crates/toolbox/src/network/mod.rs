@@ -2,6 +2,7 @@
 //!
 //! Only loopback is ever connected to. Must not: resolve names or listen.
 
+mod listeners;
 pub(crate) mod ports;
 pub(crate) mod proxy;
 pub(crate) mod tcp;

@@ -1,23 +1,32 @@
-//! `GET /port` and `/port/{port}/in-use`: who listens, as the kernel's tables say.
+//! `GET /port`, `/port/{port}/in-use` and `/sebring/port/{port}/wait`: who listens, as the kernel's
+//! tables say. Next: `listeners` for how they are read.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use axum::extract::Path;
+use http::StatusCode;
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 
+use super::listeners::{self, Listener};
+use super::port as any_port;
 use crate::http::error::Failure;
+use crate::http::query::Query;
 use crate::http::reply::Json;
 
 /// The contract's window: below are system services, above are ephemeral ports.
 const SHOWN: RangeInclusive<u16> = 3000..=9999;
-/// State of a listening socket in the kernel's tables.
-const LISTEN: &str = "0A";
+/// The kernel tells nobody when a socket starts to listen, so its tables are read again and again.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const WAIT_SECONDS_DEFAULT: u64 = 60;
+const WAIT_SECONDS_MAX: u64 = 600;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Ports {
     ports: Vec<u16>,
+    /// All of them, those outside the window too.
+    listeners: Vec<Listener>,
 }
 
 #[derive(Debug, Serialize)]
@@ -26,13 +35,12 @@ pub(crate) struct InUse {
     is_in_use: bool,
 }
 
-pub(crate) async fn list() -> Json<Ports> {
-    Json(Ports {
-        ports: listening()
-            .into_iter()
-            .filter(|port| SHOWN.contains(port))
-            .collect(),
-    })
+pub(crate) async fn list() -> Result<Json<Ports>, Failure> {
+    let listeners = listeners::all().await?;
+    let mut ports: Vec<u16> = listeners.iter().map(|listener| listener.port).collect();
+    ports.retain(|port| SHOWN.contains(port));
+    ports.dedup();
+    Ok(Json(Ports { ports, listeners }))
 }
 
 pub(crate) async fn in_use(Path(port): Path<String>) -> Result<Json<InUse>, Failure> {
@@ -48,41 +56,50 @@ pub(crate) async fn in_use(Path(port): Path<String>) -> Result<Json<InUse>, Fail
     }))
 }
 
+/// Answers once somebody listens on the port.
+pub(crate) async fn wait(Path(port): Path<String>, query: Query) -> Result<Json<InUse>, Failure> {
+    let port = any_port(&port)?;
+    let seconds = wait_seconds(query.get("timeout"))?;
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let listens = async {
+        while !listening().contains(&port) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    match timeout_at(deadline, listens).await {
+        Ok(()) => Ok(Json(InUse { is_in_use: true })),
+        Err(_) => Err(Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "REQUEST_TIMEOUT",
+            format!(
+                "nothing listens on port {port} after {seconds} seconds; listening are {:?}",
+                listening()
+            ),
+        )),
+    }
+}
+
+fn wait_seconds(asked: Option<&str>) -> Result<u64, Failure> {
+    let Some(text) = asked else {
+        return Ok(WAIT_SECONDS_DEFAULT);
+    };
+    let accepted = 1..=WAIT_SECONDS_MAX;
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|seconds| accepted.contains(seconds))
+        .ok_or_else(|| {
+            Failure::bad_request(format!(
+                "query timeout {text:?}: must be a number of seconds from 1 to {WAIT_SECONDS_MAX}"
+            ))
+        })
+}
+
 /// Every TCP port that somebody listens on, IPv4 and IPv6.
 pub(super) fn listening() -> Vec<u16> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let ports: BTreeSet<u16> = tables
+    let mut ports: Vec<u16> = listeners::sockets()
         .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| parse(&table))
+        .map(|socket| socket.port)
         .collect();
-    ports.into_iter().collect()
-}
-
-fn parse(table: &str) -> Vec<u16> {
-    table.lines().skip(1).filter_map(listening_port).collect()
-}
-
-fn listening_port(line: &str) -> Option<u16> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let local = fields.next()?;
-    let state = fields.nth(1)?;
-    let (_, port) = local.rsplit_once(':')?;
-    (state == LISTEN)
-        .then(|| u16::from_str_radix(port, 16).ok())
-        .flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_listening_sockets_count() {
-        let table = "  sl  local_address rem_address   st\n\
-            0: 0100007F:0BB8 00000000:0000 0A 0:0\n\
-            1: 0100007F:0BB9 0100007F:1F90 01 0:0\n\
-            2: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A\n";
-        assert_eq!(parse(table), [3000, 8080]);
-    }
+    ports.dedup();
+    ports
 }
