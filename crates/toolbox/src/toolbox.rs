@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sebring_tasks::Tasks;
 
+use crate::computer::Computer;
 use crate::environment::Environment;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
@@ -28,6 +29,7 @@ pub(crate) struct Toolbox {
     pub(crate) meminfo: MemInfo,
     pub(crate) cpu_files: CpuFiles,
     pub(crate) cpu: CpuMeter,
+    pub(crate) computer: Computer,
     pub(crate) disk_use: DiskUse,
     pub(crate) tasks: Tasks,
 }

@@ -10,6 +10,7 @@ use http::{Method, StatusCode, header};
 use sebring_api::boot::LIMITS_ROUTE;
 
 use super::error::Failure;
+use crate::computer;
 use crate::files::{
     bulk_download, bulk_upload, change, download, find, info as file_info, list, replace, search,
     upload,
@@ -32,6 +33,7 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(processes())
         .merge(durable_processes())
         .merge(interpreter::routes::router())
+        .merge(computer::routes::routes())
         .merge(not_built())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -145,17 +147,8 @@ fn git() -> Router<Arc<Toolbox>> {
 
 /// Known to clients, not served yet: says so instead of denying that it exists.
 fn not_built() -> Router<Arc<Toolbox>> {
-    let mut router = Router::new();
-    for (subject, paths) in [
-        ("lsp", &["/lsp/{*rest}"][..]),
-        ("computer use", &["/computeruse/{*rest}"]),
-    ] {
-        for path in paths {
-            let answer = move || async move { Failure::not_built(subject) };
-            router = router.route(path, any(answer));
-        }
-    }
-    router
+    let answer = || async { Failure::not_built("lsp") };
+    Router::new().route("/lsp/{*rest}", any(answer))
 }
 
 /// A trailing slash is forgiven by a redirect; everything else is not found.

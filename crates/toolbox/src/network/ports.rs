@@ -49,7 +49,7 @@ pub(crate) async fn in_use(Path(port): Path<String>) -> Result<Json<InUse>, Fail
 }
 
 /// Every TCP port that somebody listens on, IPv4 and IPv6.
-pub(super) fn listening() -> Vec<u16> {
+pub(crate) fn listening() -> Vec<u16> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let ports: BTreeSet<u16> = tables
         .iter()
