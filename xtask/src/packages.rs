@@ -10,8 +10,9 @@ use anyhow::{Context, bail};
 
 use crate::run;
 
-/// A program (or a Python module, written `python:NAME`) and the Debian package that has it.
-const NEEDED: [(&str, &str); 12] = [
+/// A program (or a Python module, written `python:NAME`, or a path) and the Debian package that has
+/// it.
+const NEEDED: [(&str, &str); 22] = [
     ("cc", "gcc"),
     ("git", "git"),
     ("ip", "iproute2"),
@@ -24,6 +25,19 @@ const NEEDED: [(&str, &str); 12] = [
     ("useradd", "passwd"),
     ("python3", "python3"),
     ("python:ensurepip", "python3-venv"),
+    ("Xvfb", "xvfb"),
+    ("openbox", "openbox"),
+    ("x11vnc", "x11vnc"),
+    ("websockify", "websockify"),
+    ("ffmpeg", "ffmpeg"),
+    ("xterm", "xterm"),
+    ("dbus-daemon", "dbus"),
+    ("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
+    ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
+    (
+        "/usr/lib/x86_64-linux-gnu/girepository-1.0/Gtk-3.0.typelib",
+        "gir1.2-gtk-3.0",
+    ),
 ];
 
 /// Where administration tools are, whatever the caller's PATH says.
@@ -64,6 +78,9 @@ fn present(tool: &str) -> bool {
             .stderr(Stdio::null());
         return python.status().is_ok_and(|status| status.success());
     }
+    if Path::new(tool).is_absolute() {
+        return Path::new(tool).exists();
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(EXTRA_PATH.iter().map(Into::into))
@@ -97,6 +114,7 @@ mod tests {
     #[test]
     fn a_present_tool_is_found_and_an_absent_one_is_not() {
         assert!(present("sh"));
+        assert!(present("/bin/sh") && !present("/no/such/file"));
         assert!(!present("no-such-tool-anywhere"));
         assert!(!present("python:no_such_module_anywhere"));
     }

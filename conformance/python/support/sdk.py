@@ -89,9 +89,9 @@ def _parameters(value: Any) -> set[str]:
 
 def _service_class(name: str) -> Any:
     """Classes that the package does not export but hands out, such as `FileSystem`."""
-    from daytona._sync import filesystem, git, process, snapshot
+    from daytona._sync import computer_use, filesystem, git, process, snapshot
 
-    for module in (filesystem, git, process, snapshot):
+    for module in (computer_use, filesystem, git, process, snapshot):
         if hasattr(module, name):
             return getattr(module, name)
     return None

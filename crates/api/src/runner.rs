@@ -188,4 +188,21 @@ pub struct SnapshotFacts {
     pub entrypoint: Vec<String>,
     /// RFC 3339, UTC.
     pub created_at: String,
+    #[serde(default)]
+    pub stage: SnapshotStage,
+}
+
+/// Whether a snapshot can be used at once. A sandbox of one that cannot waits for its build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum SnapshotStage {
+    #[default]
+    Ready,
+    /// Built when the first sandbox needs it.
+    Unbuilt,
+    Building,
+    /// The last build; the next sandbox tries again.
+    Failed {
+        reason: String,
+    },
 }

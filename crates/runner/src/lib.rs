@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+pub mod builds;
 mod cgroups;
 mod config;
 pub mod disk;

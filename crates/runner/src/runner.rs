@@ -19,6 +19,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tracing::{info, warn};
 
 use crate::adopt;
+use crate::builds::Builds;
 use crate::cgroups::Cgroups;
 use crate::config::{RUN_DIR_LENGTH_MAX, RunnerConfig};
 use crate::disk::{self, Pool};
@@ -64,6 +65,7 @@ pub enum Error {
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) snapshots: Snapshots,
+    pub(crate) builds: Builds,
     pub(crate) cgroups: Cgroups,
     pub(crate) network: Network,
     pub(crate) spawner: Spawner,
@@ -207,12 +209,13 @@ impl Runner {
     /// # Errors
     /// When the pool cannot be read.
     pub fn snapshots(&self) -> Result<Vec<SnapshotFacts>, snapshots::Error> {
-        Ok(self
-            .shared
-            .snapshots
-            .list()?
+        let present = self.shared.snapshots.list()?;
+        let offered = self.shared.builds.offered();
+        Ok(present
             .into_iter()
+            .filter(|one| offered.as_ref().is_none_or(|other| other.name != one.name))
             .map(SnapshotFacts::from)
+            .chain(offered.clone())
             .collect())
     }
 
@@ -429,6 +432,7 @@ fn prepare(config: RunnerConfig) -> Result<(Shared, Vec<adopt::Survivor>), Error
     }
     let permits = usize::try_from(processors.count() * BRING_UPS_PER_PROCESSOR).unwrap_or(1);
     let shared = Shared {
+        builds: Builds::new(Snapshots::new(pool.path())),
         snapshots: Snapshots::new(pool.path()),
         pool,
         cgroups,

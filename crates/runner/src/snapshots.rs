@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use sebring_api::runner::SnapshotFacts;
+use sebring_api::runner::{SnapshotFacts, SnapshotStage};
 use serde::{Deserialize, Serialize};
 
 /// What the file of a snapshot says.
@@ -141,6 +141,7 @@ impl From<Snapshot> for SnapshotFacts {
             size_bytes: snapshot.size_bytes,
             entrypoint: snapshot.entrypoint,
             created_at: snapshot.created_at,
+            stage: SnapshotStage::Ready,
         }
     }
 }

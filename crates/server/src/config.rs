@@ -53,7 +53,7 @@ pub struct SnapshotAlias {
 }
 
 impl SnapshotAlias {
-    /// The three sizes, under our names and under those of the hosted service.
+    /// The three sizes, under our names and under those of the hosted service, and the desktop.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let sizes = [("small", 1, 1, 3), ("medium", 2, 4, 8), ("large", 4, 8, 10)];
@@ -68,9 +68,20 @@ impl SnapshotAlias {
                 },
             })
         };
+        let desktop = Self {
+            name: "desktop".into(),
+            snapshot: "desktop".into(),
+            // A browser and a film of it at the same time.
+            resources: Resources {
+                cpus: 2,
+                memory_gib: 4,
+                disk_gib: 8,
+            },
+        };
         named("sebring")
             .into_iter()
             .chain(named("daytona"))
+            .chain([desktop])
             .collect()
     }
 }

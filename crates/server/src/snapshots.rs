@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use sebring_api::public::{SandboxClass, Snapshot, SnapshotState};
-use sebring_api::runner::{Host, SnapshotFacts};
+use sebring_api::runner::{Host, SnapshotFacts, SnapshotStage};
 use sebring_core::clock::Timestamp;
 use sebring_core::resources::Resources;
 use sha2::{Digest, Sha256};
@@ -82,6 +82,13 @@ impl Catalog {
             .is_some_and(|known| known.asked.elapsed() < FRESH)
     }
 
+    /// Whether the runner, when it was last asked, could not use the snapshot of that name yet.
+    pub(crate) fn is_unbuilt(&self, name: &str) -> bool {
+        let known = self.known.read();
+        let mut facts = known.iter().flat_map(|known| &known.facts);
+        facts.any(|one| one.name == name && one.stage != SnapshotStage::Ready)
+    }
+
     pub(crate) fn is_known(&self) -> bool {
         self.known.read().is_some()
     }
@@ -101,9 +108,12 @@ pub(crate) async fn find(app: &App, reference: &str) -> Option<Named> {
         let mut named = app.catalog.named(&app.config).into_iter();
         named.find(|one| one.name == reference || one.id().to_string() == reference)
     };
-    if let Some(found) = lookup() {
+    if let Some(found) = lookup()
+        && found.facts.stage == SnapshotStage::Ready
+    {
         return Some(found);
     }
+    // Absent, or built since.
     refresh(app).await;
     lookup()
 }
@@ -136,13 +146,19 @@ impl Named {
         let created_at = created_at.unwrap_or(Timestamp::from_unix_ms(0)).to_string();
         // Precise to the mebibyte, which is more than anyone reads.
         let mebibytes = u32::try_from(self.facts.size_bytes >> 20).unwrap_or(u32::MAX);
+        let (state, error_reason) = match &self.facts.stage {
+            SnapshotStage::Ready => (SnapshotState::Active, None),
+            SnapshotStage::Unbuilt => (SnapshotState::Pending, None),
+            SnapshotStage::Building => (SnapshotState::Building, None),
+            SnapshotStage::Failed { reason } => (SnapshotState::BuildFailed, Some(reason.clone())),
+        };
         Snapshot {
             id: self.id().to_string(),
             organization_id: None,
             general: true,
             name: self.name.clone(),
             image_name: None,
-            state: SnapshotState::Active,
+            state,
             size: Some(f64::from(mebibytes) * f64::from(1 << 20) / GIB),
             entrypoint: Some(self.facts.entrypoint.clone()),
             cpu: self.resources.cpus,
@@ -150,7 +166,7 @@ impl Named {
             gpu_type: None,
             mem: self.resources.memory_gib,
             disk: self.resources.disk_gib,
-            error_reason: None,
+            error_reason,
             build_info: None,
             region_ids: vec![region.to_owned()],
             initial_runner_id: None,

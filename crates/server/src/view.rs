@@ -25,6 +25,14 @@ pub(crate) fn sandbox(sandbox: &Sandbox, urls: &PublicUrls) -> public::Sandbox {
     }
 }
 
+/// A sandbox that waits for its snapshot says so. Only those who ask are told: it is the runner's
+/// affair, and no event of the sandbox.
+pub(crate) fn say_building(item: &mut public::SandboxListItem, is_unbuilt: bool) {
+    if is_unbuilt && item.state == SandboxState::Creating {
+        item.state = SandboxState::BuildingSnapshot;
+    }
+}
+
 pub(crate) fn list_item(sandbox: &Sandbox, urls: &PublicUrls) -> public::SandboxListItem {
     let timers = &sandbox.timers;
     public::SandboxListItem {

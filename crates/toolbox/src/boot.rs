@@ -19,6 +19,7 @@ use sebring_sys::creds::{self, Credentials};
 use sebring_tasks::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::computer::Computer;
 use crate::environment::Environment;
 use crate::files::watch::Watches;
 use crate::info::disk::DiskUse;
@@ -140,6 +141,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         meminfo: MemInfo::open(&options.proc_directory),
         cpu_files: CpuFiles::open(&options.proc_directory),
         cpu: CpuMeter::new(&options.cgroup_directory),
+        computer: Computer::default(),
         disk_use: options.disk_use,
         tasks: Tasks::new(),
         user,

@@ -8,6 +8,7 @@
 
 mod boot;
 mod clock;
+mod computer;
 mod entrypoint;
 mod environment;
 mod files;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sebring_tasks::Tasks;
 
+use crate::computer::Computer;
 use crate::environment::Environment;
 use crate::files::watch::Watches;
 use crate::info::disk::DiskUse;
@@ -32,6 +33,7 @@ pub(crate) struct Toolbox {
     pub(crate) meminfo: MemInfo,
     pub(crate) cpu_files: CpuFiles,
     pub(crate) cpu: CpuMeter,
+    pub(crate) computer: Computer,
     pub(crate) disk_use: DiskUse,
     pub(crate) tasks: Tasks,
 }

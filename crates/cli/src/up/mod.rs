@@ -73,6 +73,9 @@ pub(crate) struct HostChoices {
     /// IPv4 range for sandboxes [default: the first free 10.x.0.0/16 from 10.213.0.0/16]
     #[arg(long, env = "SEBRING_NETWORK", value_name = "CIDR")]
     pub(crate) network: Option<String>,
+    /// Build the snapshot `desktop` now; otherwise the first sandbox from it waits for that
+    #[arg(long, env = "SEBRING_DESKTOP")]
+    pub(crate) desktop: bool,
 }
 
 impl Up {

@@ -11,8 +11,9 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sebring_core::clock::Clock;
+use sebring_runner::builds::{self, tree_size};
 use sebring_runner::disk::Pool;
-use sebring_runner::recipe::Recipe;
+use sebring_runner::recipe::{Progress, Recipe};
 use sebring_runner::snapshots::{Snapshot, Snapshots};
 
 use super::HostChoices;
@@ -143,7 +144,7 @@ pub(super) fn snapshots(
             .is_ok_and(|found| found.layers == [layer.clone()])
     };
     if snapshots.layer_path(&layer).exists() && DEFAULT_SNAPSHOTS.iter().all(current) {
-        return Ok(());
+        return desktop(&snapshots, &recipe, host.desktop);
     }
     if !snapshots.layer_path(&layer).exists() {
         build_layer(&recipe, &snapshots.layer_path(&layer))?;
@@ -162,7 +163,17 @@ pub(super) fn snapshots(
         };
         snapshots.save(&snapshot)?;
     }
-    Ok(())
+    desktop(&snapshots, &recipe, host.desktop)
+}
+
+/// Without being asked for it is built when the first sandbox needs it.
+fn desktop(snapshots: &Snapshots, recipe: &Recipe, is_wanted: bool) -> anyhow::Result<()> {
+    if !is_wanted {
+        return Ok(());
+    }
+    output::note("Looking after the desktop snapshot (built once, in a minute or two):");
+    shown(|progress| builds::build_desktop(snapshots, recipe, progress))
+        .context("build the desktop snapshot")
 }
 
 /// A server deletes what its database does not know. With a new one that is every sandbox there
@@ -188,8 +199,14 @@ fn build_layer(recipe: &Recipe, layer: &Path) -> anyhow::Result<()> {
     }
     fs::create_dir_all(&unfinished).with_context(|| format!("create {}", unfinished.display()))?;
     output::note("Building the default snapshot (once, about a minute):");
+    shown(|progress| recipe.build(&unfinished, progress)).context("build the default snapshot")?;
+    fs::rename(&unfinished, layer).context("put the finished layer in its place")
+}
+
+/// Shows how far `build` is: a bar on a terminal, lines elsewhere.
+fn shown<T>(build: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
     let bar = progress_bar();
-    let built = recipe.build(&unfinished, &mut |progress| {
+    let built = build(&mut |progress| {
         bar.set_position(progress.percent.into());
         bar.set_message(progress.doing.clone());
         if bar.is_hidden() {
@@ -197,8 +214,7 @@ fn build_layer(recipe: &Recipe, layer: &Path) -> anyhow::Result<()> {
         }
     });
     bar.finish_and_clear();
-    built.context("build the default snapshot")?;
-    fs::rename(&unfinished, layer).context("put the finished layer in its place")
+    built
 }
 
 fn progress_bar() -> ProgressBar {
@@ -208,21 +224,6 @@ fn progress_bar() -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
-}
-
-/// Bytes of all regular files below `folder`; what cannot be read counts as nothing.
-fn tree_size(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => tree_size(&entry.path()),
-            Ok(found) if found.is_file() => found.len(),
-            Ok(_) | Err(_) => 0,
-        })
-        .sum()
 }
 
 #[cfg(test)]

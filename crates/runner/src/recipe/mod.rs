@@ -4,12 +4,14 @@
 //! Must not: know about sandboxes or the server; it fills a directory and says how far it is.
 //! Next: `crate::snapshots` for what a finished snapshot looks like on disk.
 
+mod desktop;
 mod mirror;
 mod run;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use desktop::Places;
 pub use run::{Error, Progress};
 
 use mirror::Mirror;

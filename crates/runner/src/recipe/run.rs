@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::mirror::Mirror;
-use super::{INSIDE, LEFT_OUT, OUTSIDE, PACKAGES};
+use super::{INSIDE, LEFT_OUT, OUTSIDE, PACKAGES, Places};
 
 /// Where Debian and Ubuntu keep the concatenated roots that they trust.
 pub(super) const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Where an operator puts roots of their own.
 const OWN_AUTHORITIES: &str = "/usr/local/share/ca-certificates";
+/// A layer on top of another takes a minute or two; a mirror this slow will not get better.
+const LAYER_SECONDS_MAX: u32 = 20 * 60;
 /// Lines of output kept to explain a failure.
 const KEPT_LINES: usize = 30;
 /// Settings of the host's package clients that a build must follow to reach the network at all.
@@ -111,16 +113,47 @@ fn bootstrap_percent(doing: &str) -> Option<u8> {
 
 /// What the distribution does not package, the user, and cleaning up.
 pub(super) fn finish(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
-    let bundle = if Path::new(CA_BUNDLE).exists() {
-        CA_BUNDLE
-    } else {
-        ""
-    };
     let mut command = apart();
     command
         .args(["sh", "-c", OUTSIDE, "sh"])
         .arg(root)
-        .arg(bundle);
+        .arg(bundle());
+    as_client(&mut command);
+    steps(command, INSIDE, (74, 6), progress)
+}
+
+/// A layer on top of a finished one.
+pub(super) fn on_top(
+    outside: &str,
+    inside: &str,
+    places: &Places<'_>,
+    packages: &str,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &LAYER_SECONDS_MAX.to_string()]);
+    let apart = apart();
+    command.arg(apart.get_program()).args(apart.get_args());
+    command
+        .args(["sh", "-c", outside, "sh"])
+        .arg(places.layers)
+        .args([places.below, places.new, places.work, places.root])
+        .arg(bundle());
+    as_client(&mut command);
+    command.env("PACKAGES", packages);
+    steps(command, inside, (5, 18), progress)
+}
+
+fn bundle() -> &'static str {
+    if Path::new(CA_BUNDLE).exists() {
+        CA_BUNDLE
+    } else {
+        ""
+    }
+}
+
+/// Nothing of our environment but what package clients need.
+fn as_client(command: &mut Command) {
     command.env_clear().env(
         "PATH",
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -137,18 +170,26 @@ pub(super) fn finish(root: &Path, progress: &mut dyn FnMut(Progress)) -> Result<
             command.env(name, value);
         }
     }
-    let mut percent = 74;
+}
+
+/// Runs a script inside; each step it announces is so many percent further.
+fn steps(
+    command: Command,
+    inside: &str,
+    (mut percent, each): (u8, u8),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
     run(
         "the set-up inside the new root",
         command,
-        INSIDE,
+        inside,
         &mut |line| {
             if let Some(doing) = line.strip_prefix("sebring-step: ") {
                 progress(Progress {
                     percent,
                     doing: doing.to_owned(),
                 });
-                percent = (percent + 6).min(99);
+                percent = (percent + each).min(99);
             }
         },
     )

@@ -152,7 +152,10 @@ impl Actor {
         let generation = command.generation;
         self.phases.clear();
         let outcome = match command.goal {
-            Goal::Running { spec } => self.ensure_running(generation, spec).await,
+            Goal::Running { spec } => match self.await_snapshot(&spec, ends).await {
+                Ok(()) => self.ensure_running(generation, spec).await,
+                Err(failure) => Err(failure),
+            },
             Goal::Stopped { spec, stop } => self.ensure_stopped(generation, spec, stop, ends).await,
             Goal::Deleted => {
                 self.delete(generation, ends).await;
@@ -166,6 +169,24 @@ impl Actor {
             (failure.code, message)
         });
         self.publish(ends);
+    }
+
+    /// A snapshot that is built when it is needed takes minutes, in which a newer goal may come.
+    async fn await_snapshot(&self, spec: &SandboxSpec, ends: &mut Ends) -> Result<(), Failure> {
+        if !matches!(self.life, Life::Absent) {
+            return Ok(());
+        }
+        let failed = |why: String| Err(Failure::new(FailureCode::HostError, "snapshot", why));
+        // Every branch only waits; the build goes on without us.
+        tokio::select! {
+            biased;
+            built = self.shared.builds.ensure(&spec.snapshot) => match built {
+                Ok(()) => Ok(()),
+                Err(error) => failed(error.to_string()),
+            },
+            () = self.shared.tasks.stopped() => failed("the runner is stopping".to_owned()),
+            _ = ends.goal.changed() => failed("something else was wanted meanwhile".to_owned()),
+        }
     }
 
     async fn ensure_running(

@@ -109,7 +109,9 @@ pub(super) fn named_id(app: &App, call: &Call) -> Result<SandboxId, ApiError> {
 }
 
 pub(super) fn reply(app: &App, sandbox: &Sandbox) -> Result<Reply, ApiError> {
-    Reply::json(&view::sandbox(sandbox, &app.config.urls))
+    let mut shown = view::sandbox(sandbox, &app.config.urls);
+    view::say_building(&mut shown.item, app.catalog.is_unbuilt(&sandbox.template));
+    Reply::json(&shown)
 }
 
 async fn create_one(app: App, mut call: Call) -> Result<Reply, ApiError> {

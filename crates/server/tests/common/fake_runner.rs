@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use sebring_api::runner::{
     Command, FailureCode, Goal, Host, Inventory, Observation, ObservedState, Phase, SandboxSpec,
-    SnapshotFacts, StopReason,
+    SnapshotFacts, SnapshotStage, StopReason,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use tokio::net::UnixListener;
@@ -315,12 +315,17 @@ async fn snapshots() -> Json<Vec<SnapshotFacts>> {
         "sebring-medium",
         "sebring-large",
         "team/base:1",
+        "desktop",
     ];
     let facts = names.map(|name| SnapshotFacts {
         name: name.into(),
         size_bytes: 1 << 29,
         entrypoint: vec!["sleep".into(), "infinity".into()],
         created_at: "2026-11-01T00:00:00.000Z".into(),
+        stage: match name {
+            "desktop" => SnapshotStage::Building,
+            _ => SnapshotStage::Ready,
+        },
     });
     Json(facts.to_vec())
 }

@@ -1,7 +1,7 @@
 //! `GET /files/download`: one file, or a range of it.
 
 use std::io::{Seek as _, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -38,7 +38,11 @@ pub(crate) async fn download(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let path = toolbox.resolve(query.required("path")?);
+    answer(toolbox.resolve(query.required("path")?), &headers).await
+}
+
+/// A file, or the range of it that the headers ask for.
+pub(crate) async fn answer(path: PathBuf, headers: &HeaderMap) -> Result<Response, Failure> {
     let opened = path.clone();
     let readable = blocking(move || content::open(&opened)).await?;
     let size = readable.size;

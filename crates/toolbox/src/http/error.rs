@@ -53,11 +53,6 @@ impl Failure {
         )
     }
 
-    pub(crate) fn not_built(what: &str) -> Self {
-        let message = format!("{what} is not available in this version of the toolbox");
-        Self::new(StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
-    }
-
     pub(crate) fn stopping() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

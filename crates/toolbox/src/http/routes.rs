@@ -10,6 +10,7 @@ use http::{Method, StatusCode, header};
 use sebring_api::boot::{LIMITS_ROUTE, TERMINAL_ROUTE};
 
 use super::error::Failure;
+use crate::computer;
 use crate::files::{
     bulk_download, bulk_upload, change, directories, download, find, info as file_info, list,
     replace, search, upload, watch,
@@ -34,7 +35,7 @@ pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
         .merge(durable_processes())
         .merge(interpreter::routes::router())
         .merge(lsp::routes::router())
-        .merge(not_built())
+        .merge(computer::routes::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         // Bodies are bounded where they are read: JSON by its extractor, files by the disk.
@@ -150,12 +151,6 @@ fn git() -> Router<Arc<Toolbox>> {
         .route("/git/config", get(config::get).post(config::set))
         .route("/git/config/user", post(config::set_user))
         .route("/git/credentials", post(git::credentials::store))
-}
-
-/// Known to clients, not served yet: says so instead of denying that it exists.
-fn not_built() -> Router<Arc<Toolbox>> {
-    let answer = || async { Failure::not_built("computer use") };
-    Router::new().route("/computeruse/{*rest}", any(answer))
 }
 
 /// A trailing slash is forgiven by a redirect; everything else is not found.

@@ -53,6 +53,11 @@ struct Disk {
     free: u64,
 }
 
+/// Bytes that the sandbox may still write.
+pub(crate) fn disk_free(toolbox: &Toolbox) -> u64 {
+    disk(toolbox, toolbox.limits.get().disk_bytes).free
+}
+
 /// Within the limit; and what is free for us is also free in what all sandboxes share.
 fn disk(toolbox: &Toolbox, limit_bytes: u64) -> Disk {
     let (occupied, room) = rustix::fs::statvfs("/").map_or((0, u64::MAX), |shared| {

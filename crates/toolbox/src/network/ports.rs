@@ -95,7 +95,7 @@ fn wait_seconds(asked: Option<&str>) -> Result<u64, Failure> {
 }
 
 /// Every TCP port that somebody listens on, IPv4 and IPv6.
-pub(super) fn listening() -> Vec<u16> {
+pub(crate) fn listening() -> Vec<u16> {
     let mut ports: Vec<u16> = listeners::sockets()
         .iter()
         .map(|socket| socket.port)

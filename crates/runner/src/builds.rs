@@ -1,0 +1,351 @@
+//! Snapshots that are made when somebody first needs them. There is one: `desktop`.
+//!
+//! ```text
+//! Unbuilt ──needed──▶ Building ──▶ Ready
+//!                        └──▶ Failed ──needed again──▶ Building
+//! ```
+//!
+//! Everybody who needs it while it is built waits for the same build. A build that nobody waits
+//! for any more goes on: the next one finds it done.
+//! Must not: hold up a runner that stops. Next: `crate::recipe` for what a build does.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use sebring_api::runner::{SnapshotFacts, SnapshotStage};
+use sebring_core::clock::Timestamp;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::recipe::{self, Places, Progress, Recipe};
+use crate::snapshots::{self, Snapshot, Snapshots};
+
+/// The snapshot with a desktop.
+pub const DESKTOP: &str = "desktop";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Recipe(#[from] recipe::Error),
+    #[error("the default snapshot's layer {layer} is missing; start the server with `sebring up`")]
+    NoBase { layer: String },
+    #[error("prepare the folder {path}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Snapshot(#[from] snapshots::Error),
+}
+
+/// Why waiting for a build ended without a snapshot.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the snapshot {DESKTOP} could not be built: {reason}; the next sandbox tries again")]
+pub(crate) struct Failed {
+    reason: String,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Stage {
+    #[default]
+    Unbuilt,
+    Building,
+    Done,
+    Failed(String),
+}
+
+/// The builds of one runner.
+#[derive(Debug)]
+pub(crate) struct Builds {
+    snapshots: Snapshots,
+    stage: Mutex<watch::Sender<Stage>>,
+}
+
+impl Builds {
+    pub(crate) fn new(snapshots: Snapshots) -> Self {
+        Self {
+            snapshots,
+            stage: Mutex::default(),
+        }
+    }
+
+    /// Resolves when `name` can be used, or is none that is made here.
+    pub(crate) async fn ensure(&self, name: &str) -> Result<(), Failed> {
+        if name != DESKTOP || is_built(&self.snapshots) {
+            return Ok(());
+        }
+        let mut stages = self.begin();
+        let ended = stages.wait_for(|stage| matches!(stage, Stage::Done | Stage::Failed(_)));
+        match ended.await.as_deref() {
+            Ok(Stage::Failed(reason)) => Err(Failed {
+                reason: reason.clone(),
+            }),
+            // The channel lives as long as we do.
+            Ok(Stage::Done | Stage::Unbuilt | Stage::Building) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Joins the build under way or begins one.
+    fn begin(&self) -> watch::Receiver<Stage> {
+        let stage = self.stage.lock();
+        if matches!(*stage.borrow(), Stage::Building) {
+            return stage.subscribe();
+        }
+        stage.send_replace(Stage::Building);
+        let (sender, snapshots) = (stage.clone(), self.snapshots.clone());
+        // A thread that nothing waits for: what it runs ends with it, and it with the process.
+        let thread = std::thread::Builder::new().name("build".to_owned());
+        let spawned = thread.spawn(move || {
+            info!(snapshot = DESKTOP, "building a snapshot");
+            let mut said = |progress: Progress| {
+                info!(
+                    snapshot = DESKTOP,
+                    percent = progress.percent,
+                    doing = progress.doing,
+                    "building"
+                );
+            };
+            let built = Recipe::of_host()
+                .map_err(Error::from)
+                .and_then(|recipe| build_desktop(&snapshots, &recipe, &mut said));
+            sender.send_replace(match built {
+                Ok(()) => {
+                    info!(snapshot = DESKTOP, "snapshot built");
+                    Stage::Done
+                }
+                Err(error) => {
+                    let reason = chain(&error);
+                    warn!(snapshot = DESKTOP, error = reason, "snapshot not built");
+                    Stage::Failed(reason)
+                }
+            });
+        });
+        if let Err(error) = spawned {
+            stage.send_replace(Stage::Failed(format!("start a thread: {error}")));
+        }
+        stage.subscribe()
+    }
+
+    /// What can be built here and is not there yet, with how far it is.
+    pub(crate) fn offered(&self) -> Option<SnapshotFacts> {
+        if is_built(&self.snapshots) {
+            return None;
+        }
+        let recipe = Recipe::of_host().ok()?;
+        let below = self.snapshots.layer_path(&recipe.layer_name());
+        if !below.is_dir() {
+            return None;
+        }
+        let stage = match &*self.stage.lock().borrow() {
+            Stage::Unbuilt | Stage::Done => SnapshotStage::Unbuilt,
+            Stage::Building => SnapshotStage::Building,
+            Stage::Failed(reason) => SnapshotStage::Failed {
+                reason: reason.clone(),
+            },
+        };
+        Some(SnapshotFacts {
+            name: DESKTOP.to_owned(),
+            size_bytes: 0,
+            entrypoint: Vec::new(),
+            created_at: made_at(&below),
+            stage,
+        })
+    }
+}
+
+/// Whether it can be used, be it of an older recipe.
+fn is_built(snapshots: &Snapshots) -> bool {
+    snapshots.load(DESKTOP).is_ok_and(|found| {
+        let mut layers = found.layers.iter();
+        layers.all(|layer| snapshots.layer_path(layer).is_dir())
+    })
+}
+
+/// Makes the snapshot as this version has it, unless it is there. Blocking, for minutes.
+///
+/// # Errors
+/// The failing step with the end of what it printed.
+pub fn build_desktop(
+    snapshots: &Snapshots,
+    recipe: &Recipe,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
+    let (below, layer) = (recipe.layer_name(), recipe.desktop_layer_name());
+    if !snapshots.layer_path(&below).is_dir() {
+        return Err(Error::NoBase { layer: below });
+    }
+    let layers = vec![below.clone(), layer.clone()];
+    let finished = snapshots.layer_path(&layer);
+    if !finished.is_dir() {
+        stack(snapshots, recipe, &below, &layer, progress)?;
+    } else if snapshots
+        .load(DESKTOP)
+        .is_ok_and(|found| found.layers == layers)
+    {
+        return Ok(());
+    }
+    let size = tree_size(&finished) + tree_size(&snapshots.layer_path(&below));
+    snapshots.save(&Snapshot {
+        name: DESKTOP.to_owned(),
+        layers,
+        env: recipe.desktop_env(),
+        user: None,
+        work_dir: None,
+        entrypoint: Vec::new(),
+        size_bytes: size,
+        created_at: made_at(&finished),
+    })?;
+    Ok(())
+}
+
+/// Builds beside the final place, so that an interrupted build is never taken for a layer.
+fn stack(
+    snapshots: &Snapshots,
+    recipe: &Recipe,
+    below: &str,
+    layer: &str,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Error> {
+    let [new, work, root] = ["building", "work", "root"].map(|what| format!("{layer}.{what}"));
+    let names = [&new, &work, &root];
+    for name in names {
+        let path = snapshots.layer_path(name);
+        remove_tree(&path)?;
+        fs::create_dir(&path).map_err(at(&path))?;
+    }
+    let layers = snapshots.layer_path("");
+    let places = Places {
+        layers: &layers,
+        below,
+        new: &new,
+        work: &work,
+        root: &root,
+    };
+    let built = recipe.build_desktop(&places, progress);
+    for name in [&work, &root] {
+        remove_tree(&snapshots.layer_path(name))?;
+    }
+    built?;
+    let finished = snapshots.layer_path(layer);
+    fs::rename(snapshots.layer_path(&new), &finished).map_err(at(&finished))
+}
+
+fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(at(path)(source)),
+        _ => Ok(()),
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Folder {
+        path: path.clone(),
+        source,
+    }
+}
+
+/// When a layer was finished, as its folder says.
+fn made_at(layer: &Path) -> String {
+    let modified = fs::metadata(layer).and_then(|found| found.modified());
+    let since = modified
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let ms = since.map_or(0, |since| since.as_millis());
+    Timestamp::from_unix_ms(i64::try_from(ms).unwrap_or(0)).to_string()
+}
+
+/// Bytes of all regular files below `folder`; what cannot be read counts as nothing.
+#[must_use]
+pub fn tree_size(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => tree_size(&entry.path()),
+            Ok(found) if found.is_file() => found.len(),
+            Ok(_) | Err(_) => 0,
+        })
+        .sum()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(name: &str) -> (PathBuf, Snapshots) {
+        let pid = rustix::process::getpid().as_raw_nonzero();
+        let pool = std::env::temp_dir().join(format!("sb-builds-{name}-{pid}"));
+        for folder in ["snapshots", "layers"] {
+            fs::create_dir_all(pool.join(folder)).unwrap();
+        }
+        let snapshots = Snapshots::new(&pool);
+        (pool, snapshots)
+    }
+
+    #[tokio::test]
+    async fn a_build_that_cannot_be_made_is_an_error_with_its_reason_and_tried_again() {
+        let (pool, snapshots) = pool("fails");
+        let builds = Builds::new(snapshots);
+        for _ in 0..2 {
+            let failed = builds.ensure(DESKTOP).await.unwrap_err().to_string();
+            assert!(failed.contains("default snapshot's layer"), "{failed}");
+        }
+        assert_eq!(builds.offered(), None, "nothing to build it on");
+        builds.ensure("sebring-small").await.unwrap();
+        fs::remove_dir_all(pool).unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_needs_a_build_that_is_under_way_waits_for_the_same_one() {
+        let (pool, snapshots) = pool("shared");
+        let builds = Builds::new(snapshots);
+        let stage = builds.stage.lock().clone();
+        stage.send_replace(Stage::Building);
+        let both = async { tokio::join!(builds.ensure(DESKTOP), builds.ensure(DESKTOP)) };
+        let end = async {
+            while stage.receiver_count() < 2 {
+                tokio::task::yield_now().await;
+            }
+            stage.send_replace(Stage::Failed("no network".to_owned()));
+        };
+        let (both, ()) = tokio::join!(both, end);
+        for one in [both.0, both.1] {
+            assert!(one.unwrap_err().to_string().contains("no network"));
+        }
+        fs::remove_dir_all(pool).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_is_there_is_neither_offered_nor_built() {
+        let (pool, snapshots) = pool("there");
+        fs::create_dir(pool.join("layers/base")).unwrap();
+        let snapshot = Snapshot {
+            name: DESKTOP.into(),
+            layers: vec!["base".into()],
+            env: std::collections::BTreeMap::new(),
+            user: None,
+            work_dir: None,
+            entrypoint: Vec::new(),
+            size_bytes: 1,
+            created_at: String::new(),
+        };
+        snapshots.save(&snapshot).unwrap();
+        let builds = Builds::new(snapshots);
+        builds.ensure(DESKTOP).await.unwrap();
+        assert_eq!(builds.offered(), None);
+        fs::remove_dir_all(pool).unwrap();
+    }
+}
