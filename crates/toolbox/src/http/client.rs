@@ -47,6 +47,7 @@ mod tests {
         for (source, version) in [
             ("sdk-go", "0.188.0"),
             ("sdk-go", "0.0.0"),
+            ("sdk-go", "v0.0.0-dev"),
             ("sdk-go", "dev"),
             ("sdk-go", "1.2.3"),
             ("sdk-python", "0.115.2"),
