@@ -221,6 +221,16 @@ fn a_flood_of_output_is_bounded_and_says_so() {
     assert!(result.len() < 17 << 20);
     assert!(result.starts_with("first\nxxx") && result.ends_with("xxx\nlast\n"));
     assert!(body["truncated"]["droppedBytes"].as_u64().unwrap() > 30_000_000);
+    // Old Go clients fail on fields they do not know.
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("X-Daytona-Source", "sdk-go"),
+        ("X-Daytona-SDK-Version", "v0.173.0"),
+    ];
+    let request = json!({"command": command}).to_string();
+    let reply = toolbox.send("POST", "/process/execute", &headers, request.as_bytes());
+    assert_eq!(reply.json().get("truncated"), None);
+    assert_eq!(reply.json()["exitCode"], 0);
     let reply = toolbox.post("/process/execute", &json!({"command": "yes", "timeout": 1}));
     assert_eq!(reply.status, 408);
 }

@@ -485,3 +485,39 @@ fn replace_answers_for_each_file() {
         400
     );
 }
+
+#[test]
+fn old_go_clients_get_no_field_they_do_not_know() {
+    let toolbox = Toolbox::start();
+    toolbox.send("POST", "/files/upload-v2?path=f", &[], b"12345");
+    let known = [
+        "group",
+        "isDir",
+        "modTime",
+        "mode",
+        "name",
+        "owner",
+        "permissions",
+        "size",
+    ];
+    for (source, version) in [("go-sdk", "v0.148.0"), ("sdk-go", "v0.173.0")] {
+        let headers = [
+            ("X-Daytona-Source", source),
+            ("X-Daytona-SDK-Version", version),
+        ];
+        let info = toolbox
+            .send("GET", "/files/info?path=f", &headers, b"")
+            .json();
+        let listing = toolbox.send("GET", "/files", &headers, b"").json();
+        for shown in [&info, &listing[0]] {
+            let mut keys: Vec<&str> = shown
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            keys.sort_unstable();
+            assert_eq!(keys, known, "{source} {version}");
+        }
+    }
+}

@@ -85,6 +85,35 @@ fn a_shell_on_a_terminal_of_its_own_answers_what_is_typed() {
 }
 
 #[test]
+fn go_clients_get_the_exit_code_in_a_close_that_they_read() {
+    let toolbox = Toolbox::start();
+    let go = [("x-daytona-source", "sdk-go")];
+    let target = "/process/pty/create-connect?id=t";
+    let mut socket = toolbox.websocket_with(target, &go).unwrap();
+    assert_eq!(socket.text()["status"], "connected");
+    socket.send("exit 3\n");
+    let (_, _, close) = rest(&mut socket);
+    assert_eq!(
+        close,
+        (1000, json!({"exitCode": 3, "exitReason": "non-zero exit"}))
+    );
+}
+
+#[test]
+fn a_deletion_is_answered_as_go_clients_can_read_it() {
+    let toolbox = Toolbox::start();
+    let go = [("X-Daytona-Source", "sdk-go")];
+    for (headers, body) in [
+        (&go[..], json!({})),
+        (&[], json!({"message": "terminal deleted"})),
+    ] {
+        toolbox.post("/process/pty", &json!({"id": "t"}));
+        let reply = toolbox.send("DELETE", "/process/pty/t", headers, b"");
+        assert_eq!((reply.status, reply.json()), (200, body));
+    }
+}
+
+#[test]
 fn without_the_subprotocol_the_end_is_in_the_close_alone() {
     let toolbox = Toolbox::start();
     let mut socket = connect(&toolbox, "id=t", &[]);

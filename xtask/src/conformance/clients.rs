@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environments::{Node, Python};
+use super::golang::Go;
 use super::results::{self, Outcome};
 use super::server::Server;
 use crate::run;
@@ -27,6 +28,8 @@ enum Suite {
     },
     /// Name of the npm package.
     Node { package: &'static str },
+    /// Release of the Go SDK.
+    Go(Go),
 }
 
 /// One suite takes a minute or two; a hanging test fails by itself long before this.
@@ -74,6 +77,20 @@ pub(super) const ALL: &[Client] = &[
             package: "@daytonaio/sdk",
         },
     },
+    Client {
+        name: "go newest",
+        suite: Suite::Go(Go {
+            module: "go.mod",
+            tags: "",
+        }),
+    },
+    Client {
+        name: "go older",
+        suite: Suite::Go(Go {
+            module: "older.mod",
+            tags: "older",
+        }),
+    },
 ];
 
 const fn python(
@@ -102,6 +119,7 @@ impl Client {
         match &self.suite {
             Suite::Python { release, .. } => release.prepare(),
             Suite::Node { .. } => Node::prepare(),
+            Suite::Go(release) => release.prepare(),
         }
     }
 
@@ -128,6 +146,7 @@ impl Client {
                 command.env("SEBRING_SDK", package);
                 command
             }
+            Suite::Go(release) => release.tests(&log)?,
         };
         server.tell(&mut command);
         let success = run::watch(&mut command, LIMIT, |_| ())?;

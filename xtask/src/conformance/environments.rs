@@ -155,14 +155,14 @@ fn with_node(program: &str, folder: Option<&Path>) -> Command {
     command
 }
 
-fn make_venv(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn make_venv(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
     run::check(run::command("python3").args(["-m", "venv"]).arg(folder))
 }
 
-fn pip(folder: &Path) -> Command {
+pub(super) fn pip(folder: &Path) -> Command {
     let mut pip = run::command(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--disable-pip-version-check"]);
     pip
@@ -172,11 +172,11 @@ pub(super) fn suite(name: &str) -> PathBuf {
     run::root().join("conformance").join(name)
 }
 
-fn is_complete(folder: &Path, wanted: &str) -> bool {
+pub(super) fn is_complete(folder: &Path, wanted: &str) -> bool {
     fs::read_to_string(stamp(folder)).is_ok_and(|found| found == wanted)
 }
 
-fn complete(folder: &Path, wanted: &str) -> anyhow::Result<()> {
+pub(super) fn complete(folder: &Path, wanted: &str) -> anyhow::Result<()> {
     fs::write(stamp(folder), wanted).with_context(|| format!("mark {}", folder.display()))
 }
 

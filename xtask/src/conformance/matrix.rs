@@ -21,6 +21,21 @@ wire rules that no client shows directly.
 
 ";
 
+/// Published clients that no suite drives, and why. Their absence from the table must not read as
+/// a pass, so it is said beside it; whoever adds a suite takes its client out of here.
+const NOT_DRIVEN: [(&str, &str); 3] = [
+    (
+        "Go, `github.com/daytonaio/daytona/libs/sdk-go` v0.175.0 and `github.com/daytona/clients/sdk-go`",
+        "Go's checksum database did not know v0.175.0 and v0.201.0 on 2026-11-21, so Go does not \
+         install them; v0.205.1 and v0.190.0 were not served",
+    ),
+    (
+        "Java",
+        "no package was found as `io.daytona:sdk` or `io.daytona:sdk-java` on 2026-11-21",
+    ),
+    ("Ruby", "no suite was written"),
+];
+
 type Cells<'a> = BTreeMap<(&'a str, &'a str), (u64, u64)>;
 
 pub(super) fn write(outcomes: &[Outcome]) -> anyhow::Result<()> {
@@ -65,6 +80,16 @@ fn render(outcomes: &[Outcome]) -> String {
     if skips > 0 {
         text += &format!("\nSkipped on the host of this run: {skips}.\n");
     }
+    text + &not_driven()
+}
+
+fn not_driven() -> String {
+    let mut text =
+        "\n## Not driven\n\nNothing is claimed for these clients; none of our tests runs them.\n\n"
+            .to_owned();
+    for (client, reason) in NOT_DRIVEN {
+        text += &format!("- {client}: {reason}.\n");
+    }
     text
 }
 
@@ -108,5 +133,15 @@ mod tests {
         assert!(text.contains("| area | a 1 | b 2 |"));
         assert!(text.contains("| files | 1 ✓ | **1 of 2** |"));
         assert!(text.contains("| events | 1 ✓ | – |"));
+    }
+
+    #[test]
+    fn a_client_that_is_not_driven_is_named_below_the_table_and_has_no_column() {
+        let text = render(&[outcome("a 1", "files", "passed")]);
+        let (table, below) = text.split_once("## Not driven").unwrap();
+        for (client, reason) in NOT_DRIVEN {
+            assert!(below.contains(&format!("- {client}: {reason}.")));
+            assert!(!table.contains(client));
+        }
     }
 }

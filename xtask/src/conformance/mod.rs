@@ -10,6 +10,7 @@
 
 mod clients;
 mod environments;
+mod golang;
 mod matrix;
 pub(crate) mod resilience;
 mod results;
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_for_pytest_leave_out_node() {
+    fn arguments_for_pytest_leave_out_the_others() {
         let choice = Choice::parse(vec!["--".into(), "-k".into(), "files".into()]).unwrap();
         assert!(
             clients::ALL

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::State;
+use http::HeaderMap;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::{Error, blocking};
 use crate::clock;
+use crate::http::client::is_strict;
 use crate::http::error::Failure;
 use crate::http::query::Query;
 use crate::http::reply::Json;
@@ -21,7 +23,6 @@ use crate::toolbox::Toolbox;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FileInfo {
     name: String,
-    path: String,
     is_dir: bool,
     size: u64,
     /// As Go prints a file mode: `-rw-r--r--`.
@@ -30,20 +31,40 @@ pub(crate) struct FileInfo {
     permissions: String,
     /// As Go prints a time. Deprecated for `modified_at`.
     mod_time: String,
-    modified_at: String,
     /// Numeric id as text.
     owner: String,
     group: String,
+    #[serde(flatten)]
+    newer: Option<Newer>,
+}
+
+/// What strict clients of old do not know.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Newer {
+    path: String,
+    modified_at: String,
+}
+
+impl FileInfo {
+    /// As this client can read it.
+    pub(super) fn fit(mut self, headers: &HeaderMap) -> Self {
+        if is_strict(headers) {
+            self.newer = None;
+        }
+        self
+    }
 }
 
 pub(crate) async fn info(
     State(toolbox): State<Arc<Toolbox>>,
     query: Query,
+    headers: HeaderMap,
 ) -> Result<Json<FileInfo>, Failure> {
     let path = toolbox.resolve(query.required("path")?);
     blocking(move || {
         let facts = fs::metadata(&path).map_err(Error::at(&path))?;
-        Ok::<_, Error>(Json(describe(&path, &facts)))
+        Ok::<_, Error>(Json(describe(&path, &facts).fit(&headers)))
     })
     .await
 }
@@ -60,15 +81,17 @@ pub(super) fn describe(path: &Path, facts: &Metadata) -> FileInfo {
         .map_or(OffsetDateTime::UNIX_EPOCH, OffsetDateTime::from);
     FileInfo {
         name: name.into_owned(),
-        path: path.to_string_lossy().into_owned(),
         is_dir: facts.is_dir(),
         size: facts.len(),
         mode: go_mode(facts),
         permissions: format!("{:04o}", facts.mode() & 0o777),
         mod_time: go_time(modified),
-        modified_at: clock::rfc3339(modified),
         owner: facts.uid().to_string(),
         group: facts.gid().to_string(),
+        newer: Some(Newer {
+            path: path.to_string_lossy().into_owned(),
+            modified_at: clock::rfc3339(modified),
+        }),
     }
 }
 

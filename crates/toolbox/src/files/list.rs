@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::extract::State;
+use http::HeaderMap;
 
 use super::info::{FileInfo, describe};
 use super::{Error, blocking};
@@ -19,6 +20,7 @@ const ENTRIES_MAX: usize = 200_000;
 pub(crate) async fn list(
     State(toolbox): State<Arc<Toolbox>>,
     query: Query,
+    headers: HeaderMap,
 ) -> Result<Json<Vec<FileInfo>>, Failure> {
     let root = toolbox.resolve(query.get("path").unwrap_or("."));
     let depth = match query.get("depth") {
@@ -36,7 +38,8 @@ pub(crate) async fn list(
     blocking(move || {
         let mut found = Vec::new();
         list_into(&mut found, &root, depth)?;
-        Ok::<_, Error>(Json(found))
+        let fitting = found.into_iter().map(|info| info.fit(&headers));
+        Ok::<_, Error>(Json(fitting.collect()))
     })
     .await
 }

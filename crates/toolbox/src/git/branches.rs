@@ -8,9 +8,9 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::names::{Branch, Location, Revision};
-use super::status::is_strict;
 use super::{Error, Git, Reason, attend};
 use crate::http::body::JsonBody;
+use crate::http::client::is_strict;
 use crate::http::error::Failure;
 use crate::http::query::Query;
 use crate::http::reply::Json;

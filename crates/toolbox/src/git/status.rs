@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::porcelain::{self, FileStatus, Head};
 use super::{Error, Git, attend};
+use crate::http::client::is_strict;
 use crate::http::error::Failure;
 use crate::http::query::Query;
 use crate::http::reply::Json;
@@ -112,45 +113,4 @@ async fn from_namesake(
         Some((ahead, behind.parse().ok()?))
     });
     Ok(numbers.filter(|_| ended.code == 0))
-}
-
-/// Go SDKs before 0.188 refuse answers with fields they do not know.
-pub(super) fn is_strict(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(version) = text("x-daytona-sdk-version") else {
-        return false;
-    };
-    let version = version.trim_start_matches('v');
-    let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
-    let major_minor = (numbers.next(), numbers.next());
-    // 0.0.0 is a build of theirs without a version.
-    let old = matches!(major_minor, (Some(Ok(0)), Some(Ok(1..188))));
-    old && text("x-daytona-source") == Some("sdk-go")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_old_go_clients_are_strict() {
-        let headers = |source: &str, version: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-daytona-source", source.parse().unwrap());
-            headers.insert("x-daytona-sdk-version", version.parse().unwrap());
-            headers
-        };
-        assert!(is_strict(&headers("sdk-go", "0.187.3")));
-        assert!(is_strict(&headers("sdk-go", "v0.100.0-rc1")));
-        for (source, version) in [
-            ("sdk-go", "0.188.0"),
-            ("sdk-go", "0.0.0"),
-            ("sdk-go", "dev"),
-            ("sdk-go", "1.2.3"),
-            ("sdk-python", "0.115.2"),
-        ] {
-            assert!(!is_strict(&headers(source, version)), "{source} {version}");
-        }
-        assert!(!is_strict(&HeaderMap::new()));
-    }
 }

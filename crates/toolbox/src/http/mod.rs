@@ -4,6 +4,7 @@
 //! Next: `routes` for what is served.
 
 pub(crate) mod body;
+pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod number;
 pub(crate) mod query;

@@ -9,12 +9,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::cell::{Cell, Command, Ending, Event, State as Kept};
 use super::context::{Context, Refusal};
 use super::frames::{self, Frame, Request};
+use crate::http::client::is_go_sdk;
 use crate::http::error::Failure;
 use crate::http::number::Seconds;
 use crate::http::websocket::{Gone, Sender, Socket, Upgrade};
@@ -41,18 +43,22 @@ const BROKEN: u16 = 1011;
 const TRY_LATER: u16 = 1013;
 /// What published clients know as a timeout.
 const TIMED_OUT: u16 = 4008;
+/// What those for Go wait for instead.
+const TIMED_OUT_FOR_GO: u16 = 4001;
 
 /// A code and a reason to close with.
 type Close = (u16, String);
 
 pub(super) async fn execute(
     State(toolbox): State<Arc<Toolbox>>,
+    headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Failure> {
-    upgrade.accept(move |socket| async move { serve(&toolbox, socket).await })
+    let is_go = is_go_sdk(&headers);
+    upgrade.accept(move |socket| async move { serve(&toolbox, socket, is_go).await })
 }
 
-async fn serve(toolbox: &Arc<Toolbox>, mut socket: Socket) {
+async fn serve(toolbox: &Arc<Toolbox>, mut socket: Socket, is_go: bool) {
     let first = timeout(REQUEST_WAIT, socket.receiver.next()).await;
     let answered = match first {
         Ok(Some(message)) => answer(toolbox, &mut socket, &message.into_bytes()).await,
@@ -60,6 +66,11 @@ async fn serve(toolbox: &Arc<Toolbox>, mut socket: Socket) {
         Err(_) => Ok((MALFORMED, format!("no request within {REQUEST_WAIT:?}"))),
     };
     if let Ok((code, reason)) = answered {
+        let code = if is_go && code == TIMED_OUT {
+            TIMED_OUT_FOR_GO
+        } else {
+            code
+        };
         socket.close(code, &reason).await;
     }
 }

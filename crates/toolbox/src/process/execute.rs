@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::http::reply::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::charts::Artifacts;
@@ -16,6 +16,7 @@ use super::run::{self, Command, Ending, Outcome};
 use super::shell::{self, Shell};
 use crate::environment::Variables;
 use crate::http::body::JsonBody;
+use crate::http::client::is_strict;
 use crate::http::error::Failure;
 use crate::http::number::Seconds;
 use crate::toolbox::Toolbox;
@@ -52,6 +53,7 @@ pub(crate) struct Truncated {
 
 pub(crate) async fn execute(
     State(toolbox): State<Arc<Toolbox>>,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<ExecuteRequest>,
 ) -> Result<Response, Failure> {
     if request.command.trim().is_empty() {
@@ -77,7 +79,7 @@ pub(crate) async fn execute(
         timeout,
     };
     match run::run(&toolbox, command).await {
-        Ok(outcome) => answer(&toolbox, outcome, timeout),
+        Ok(outcome) => answer(&toolbox, outcome, timeout, is_strict(&headers)),
         Err(super::Error::Stopping) => Err(Failure::stopping()),
         Err(error) => Ok(not_started(error.to_text())),
     }
@@ -95,12 +97,18 @@ fn answer(
     toolbox: &Toolbox,
     outcome: Outcome,
     timeout: Option<Duration>,
+    is_strict: bool,
 ) -> Result<Response, Failure> {
     match outcome.ending {
         Ending::Exited(exit) => {
             let mut answer = response(outcome.output, exit.code());
             if outcome.out_of_memory {
                 answer.say_out_of_memory(toolbox.limits.get().memory_bytes);
+            }
+            if is_strict {
+                // The text says both as well.
+                answer.truncated = None;
+                answer.oom_killed = false;
             }
             Ok(Json(answer).into_response())
         }

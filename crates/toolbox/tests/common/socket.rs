@@ -37,14 +37,21 @@ impl Client {
 
     /// The status when the upgrade is refused.
     pub fn websocket_offering(&self, target: &str, protocols: &[&str]) -> Result<Socket, u16> {
+        let offer = protocols.join(", ");
+        let headers = [("sec-websocket-protocol", offer.as_str())];
+        self.websocket_with(target, &headers[..usize::from(!protocols.is_empty())])
+    }
+
+    pub fn websocket_with(
+        &self,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, u16> {
         let mut request = format!("ws://toolbox{target}")
             .into_client_request()
             .unwrap();
-        if !protocols.is_empty() {
-            let offer = protocols.join(", ").parse().unwrap();
-            request
-                .headers_mut()
-                .insert("sec-websocket-protocol", offer);
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
         }
         let stream = self.connect();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

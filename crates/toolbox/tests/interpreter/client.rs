@@ -51,8 +51,16 @@ pub(crate) struct Answer {
 
 impl Cell {
     pub(crate) fn open(toolbox: &Toolbox) -> Self {
+        Self::open_as(toolbox, "sdk-python")
+    }
+
+    /// Opened by the client that calls itself `source`.
+    pub(crate) fn open_as(toolbox: &Toolbox, source: &str) -> Self {
         let request = "ws://x/process/interpreter/execute".into_client_request();
-        let opened = tungstenite::client(request.unwrap(), Steady(toolbox.connect()));
+        let mut request = request.unwrap();
+        let headers = request.headers_mut();
+        headers.insert("X-Daytona-Source", source.parse().unwrap());
+        let opened = tungstenite::client(request, Steady(toolbox.connect()));
         Self(opened.unwrap().0)
     }
 

@@ -35,6 +35,16 @@ fn a_cell_over_its_time_is_interrupted_and_the_state_is_kept() {
 }
 
 #[test]
+fn a_timeout_has_the_code_that_go_clients_know() {
+    let toolbox = Toolbox::start();
+    for source in ["sdk-go", "go-sdk"] {
+        let mut cell = Cell::open_as(&toolbox, source);
+        cell.send(&json!({"code": "while True: pass", "timeout": 0.2}));
+        assert_eq!(cell.finish().code, 4001, "{source}");
+    }
+}
+
+#[test]
 fn a_cell_that_does_not_stop_is_ended_with_all_it_started() {
     let toolbox = Toolbox::start();
     let code = "import os, signal, subprocess\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n\

@@ -5,18 +5,17 @@
 
 use http::HeaderMap;
 
+use crate::http::client::is_strict;
+
 /// Value of the header, or after `~` in a subprotocol.
 const VERSION: &str = "x-daytona-sdk-version";
 const SPLIT_OUTPUT: &str = "x-daytona-split-output";
-const SOURCE: &str = "x-daytona-source";
 /// The first that splits marked text itself.
 const MARKED_FROM: Version = Version([0, 27, 0]);
 /// The first that is given the streams apart.
 const SPLIT_FROM: Version = Version([0, 167, 0]);
 /// The first whose sessions begin in the working directory.
 const WORK_DIR_FROM: Version = Version([0, 103, 0]);
-/// The first Go client that tolerates fields it does not know.
-const GO_TOLERANT_FROM: Version = Version([0, 188, 0]);
 const NEWEST: Version = Version([u64::MAX; 3]);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,13 +51,11 @@ impl Client {
             Some(_) | None if wants_marks => Form::Marked,
             Some(_) | None => Form::Plain,
         };
-        let is_strict = text(SOURCE) == Some("sdk-go")
-            && version.is_some_and(|v| v > Version([0; 3]) && v < GO_TOLERANT_FROM);
         Self {
             form,
             wants_marks,
             starts_at_home: version.is_some_and(|version| version < WORK_DIR_FROM),
-            is_strict,
+            is_strict: is_strict(headers),
         }
     }
 }
@@ -110,15 +107,6 @@ mod tests {
         assert_eq!(client(&[]).form, Form::Plain);
         let marks = ("x-daytona-split-output", "true");
         assert_eq!(client(&[marks]).form, Form::Marked);
-    }
-
-    #[test]
-    fn only_old_go_clients_are_strict() {
-        let go = ("x-daytona-source", "sdk-go");
-        assert!(client(&[go, ("x-daytona-sdk-version", "0.187.3")]).is_strict);
-        assert!(!client(&[go, ("x-daytona-sdk-version", "0.188.0")]).is_strict);
-        assert!(!client(&[go, ("x-daytona-sdk-version", "v0.0.0-dev")]).is_strict);
-        assert!(!client(&[("x-daytona-sdk-version", "0.100.0")]).is_strict);
     }
 
     #[test]

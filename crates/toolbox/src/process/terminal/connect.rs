@@ -9,10 +9,12 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
 use serde_json::json;
 
 use super::{NewTerminal, Size, Terminal};
 use crate::environment::Variables;
+use crate::http::client::is_go_sdk;
 use crate::http::error::Failure;
 use crate::http::query::Query;
 use crate::http::websocket::{Gone, Sender, Socket, Upgrade};
@@ -31,6 +33,7 @@ const CLOSE_FAILED: u16 = 1011;
 pub(crate) async fn create_connect(
     State(toolbox): State<Arc<Toolbox>>,
     query: Query,
+    headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Failure> {
     let new = NewTerminal {
@@ -42,13 +45,14 @@ pub(crate) async fn create_connect(
     };
     // Running before the client knows, which waits a tenth of a second for the first word.
     let terminal = toolbox.processes.terminals.create(&toolbox, new).await?;
-    attach(upgrade, terminal, 0)
+    attach(upgrade, &headers, terminal, 0)
 }
 
 pub(crate) async fn connect(
     State(toolbox): State<Arc<Toolbox>>,
     Path(id): Path<String>,
     query: Query,
+    headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Failure> {
     let offset = query.number("offset")?.unwrap_or(0);
@@ -57,7 +61,7 @@ pub(crate) async fn connect(
         Err(error) => Err(error),
     };
     match found {
-        Ok(terminal) => attach(upgrade, terminal, offset),
+        Ok(terminal) => attach(upgrade, &headers, terminal, offset),
         // Clients of this route expect to be told on the socket.
         Err(error) => upgrade.accept(move |socket| refuse(socket, error.to_string())),
     }
@@ -85,11 +89,19 @@ fn envs(upgrade: &Upgrade) -> Result<Variables, Failure> {
         })
 }
 
-fn attach(upgrade: Upgrade, terminal: Arc<Terminal>, offset: u64) -> Result<Response, Failure> {
-    let wants_exit = upgrade.offered().any(|token| token == EXIT_CONTROL);
+fn attach(
+    upgrade: Upgrade,
+    headers: &HeaderMap,
+    terminal: Arc<Terminal>,
+    offset: u64,
+) -> Result<Response, Failure> {
+    let goodbye = Goodbye {
+        in_words: upgrade.offered().any(|token| token == EXIT_CONTROL),
+        always_done: is_go_sdk(headers),
+    };
     upgrade.accept(move |socket| async move {
         if let Some(process) = terminal.process() {
-            serve(socket, &terminal, process, offset, wants_exit).await;
+            serve(socket, &terminal, process, offset, goodbye).await;
         }
     })
 }
@@ -99,7 +111,7 @@ async fn serve(
     terminal: &Terminal,
     process: &Process,
     offset: u64,
-    wants_exit: bool,
+    goodbye: Goodbye,
 ) {
     let typing = async {
         while let Some(message) = socket.receiver.next().await {
@@ -116,7 +128,7 @@ async fn serve(
     };
     if shown.is_ok() {
         let exit = process.ended().await.exit;
-        say_goodbye(socket, exit, wants_exit).await;
+        goodbye.say(socket, exit).await;
     }
 }
 
@@ -140,21 +152,32 @@ async fn show(sender: &mut Sender, process: &Process, offset: u64) -> Result<(),
     }
 }
 
-/// The end is told twice: in a message for those who asked, in the close's reason for the others.
-async fn say_goodbye(mut socket: Socket, exit: Exit, wants_exit: bool) {
-    let (code, reason) = (exit.code(), reason(exit));
-    if wants_exit {
-        let mut words = json!({"type": "control", "status": "exited", "exitCode": code});
-        if !reason.is_empty() {
-            words["exitReason"] = reason.clone().into();
+/// How a client is told of the end.
+#[derive(Clone, Copy, Debug)]
+struct Goodbye {
+    /// By a message as well; the close's reason is for those who did not ask for one.
+    in_words: bool,
+    /// Closed as done whatever the exit code: some read the reason of no other close.
+    always_done: bool,
+}
+
+impl Goodbye {
+    async fn say(self, mut socket: Socket, exit: Exit) {
+        let (code, reason) = (exit.code(), reason(exit));
+        if self.in_words {
+            let mut words = json!({"type": "control", "status": "exited", "exitCode": code});
+            if !reason.is_empty() {
+                words["exitReason"] = reason.clone().into();
+            }
+            if socket.sender.text(words.to_string()).await.is_err() {
+                return;
+            }
         }
-        if socket.sender.text(words.to_string()).await.is_err() {
-            return;
-        }
+        let words = json!({"exitCode": code, "exitReason": reason}).to_string();
+        let is_done = code == 0 || self.always_done;
+        let close = if is_done { CLOSE_DONE } else { CLOSE_FAILED };
+        socket.close(close, &words).await;
     }
-    let words = json!({"exitCode": code, "exitReason": reason}).to_string();
-    let close = if code == 0 { CLOSE_DONE } else { CLOSE_FAILED };
-    socket.close(close, &words).await;
 }
 
 fn reason(exit: Exit) -> String {

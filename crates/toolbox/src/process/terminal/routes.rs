@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use super::{Error, NewTerminal, Size, Terminal};
 use crate::clock;
 use crate::environment::Variables;
 use crate::http::body::JsonBody;
+use crate::http::client::is_go_sdk;
 use crate::http::error::Failure;
 use crate::http::reply::Json;
 use crate::toolbox::Toolbox;
@@ -80,9 +81,15 @@ pub(crate) async fn get(
 pub(crate) async fn delete(
     State(toolbox): Shared,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<Value>, Failure> {
     toolbox.processes.terminals.delete(&id).await?;
-    Ok(Json(json!({"message": "terminal deleted"})))
+    // Go clients take an object of objects here, and fail on a text.
+    Ok(Json(if is_go_sdk(&headers) {
+        json!({})
+    } else {
+        json!({"message": "terminal deleted"})
+    }))
 }
 
 pub(crate) async fn resize(
