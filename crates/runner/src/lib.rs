@@ -22,6 +22,7 @@ mod sandbox;
 mod seccomp;
 mod setup;
 pub mod snapshots;
+mod spares;
 mod spawner;
 mod stat;
 mod teardown;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sebring_tasks::Tasks;
 
+use crate::claim::Unclaimed;
 use crate::environment::Environment;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
@@ -30,6 +31,7 @@ pub(crate) struct Toolbox {
     pub(crate) cpu: CpuMeter,
     pub(crate) disk_use: DiskUse,
     pub(crate) tasks: Tasks,
+    pub(crate) unclaimed: Unclaimed,
 }
 
 impl Toolbox {

@@ -73,6 +73,9 @@ pub(crate) struct HostChoices {
     /// IPv4 range for sandboxes [default: the first free 10.x.0.0/16 from 10.213.0.0/16]
     #[arg(long, env = "SEBRING_NETWORK", value_name = "CIDR")]
     pub(crate) network: Option<String>,
+    /// Sandboxes kept started for whoever creates one next, 0 for none [default: 2 per processor]
+    #[arg(long, env = "SEBRING_WARM_POOL", value_name = "N")]
+    pub(crate) warm_pool: Option<usize>,
 }
 
 impl Up {
