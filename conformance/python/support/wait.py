@@ -10,7 +10,7 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.05
 
 
-def until(look: Callable[[], T], what: str, seconds: float = 10) -> T:
+def until(look: Callable[[], T], what: str, seconds: float = 10, between: float = LOOK_SECONDS) -> T:
     """Looks until the answer is truthy and returns it; fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -19,4 +19,4 @@ def until(look: Callable[[], T], what: str, seconds: float = 10) -> T:
             return seen
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds} s: {what}; last seen: {seen!r}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(between)

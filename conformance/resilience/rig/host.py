@@ -1,13 +1,15 @@
 """What an installation occupies on its host, by looking at the kernel and never asking Sebring.
 
-`Host.sandboxes` is what belongs to sandboxes; `Host.everything` is what must be gone after
-`sebring down`, the folder of data excepted.
+`Host.sandboxes` is what belongs to sandboxes; `Host.spares` are those that nobody owns yet, and
+count for nothing elsewhere; `Host.everything` is what must be gone after `sebring down`, the folder
+of data excepted.
 """
 
 import json
 import os
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from support.wait import until
@@ -24,16 +26,24 @@ class Host:
         self._run = installation.run_dir
         self._instance = installation.instance
 
+    def spares(self) -> set[str]:
+        """Ids of sandboxes that the runner keeps ready; it marks each as long as it is one."""
+        records = self._data / "sandboxes"
+        return {name for name in names(records) if (records / name / "spare").exists()}
+
     def sandboxes(self) -> set[str]:
         """Groups, processes, mounts and files of sandboxes."""
-        found = {f"process {pid} {name}" for pid, name in self._processes_in_groups()}
+        # Before and after: one may be made or claimed meanwhile.
+        spares = self.spares()
+        found = {f"process {pid} {name}" for pid, name in self._processes_in_groups(but=spares)}
         for group in self._groups():
             found |= {f"cgroup {group}/{name}" for name in names(group) if (group / name).is_dir()}
         for folder in [self._data / "sandboxes", self._data / "pool/sandboxes",
                        self._data / "pool/trash", self._run / "sandboxes"]:  # fmt: skip
             found |= {f"file {folder}/{name}" for name in names(folder)}
         found |= {line for line in self._mounts() if line != f"mount {self._data}/pool"}
-        return found
+        spares |= self.spares()
+        return {what for what in found if not any(one in what for one in spares)}
 
     def everything(self) -> set[str]:
         """All that the host has because of this installation."""
@@ -80,7 +90,7 @@ class Host:
                 return pid
         raise AssertionError(f"{sandbox} has no first process")
 
-    def _processes_in_groups(self, sandbox: str = "") -> list[tuple[int, str]]:
+    def _processes_in_groups(self, sandbox: str = "", but: Iterable[str] = ()) -> list[tuple[int, str]]:
         wanted = f"/sebring-{self._instance}/{sandbox}"
         found = []
         for pid, words in processes():
@@ -88,7 +98,7 @@ class Host:
                 groups = Path(f"/proc/{pid}/cgroup").read_text()
             except OSError:
                 continue
-            if wanted in groups:
+            if wanted in groups and not any(one in groups for one in but):
                 found.append((pid, " ".join(words)))
         return found
 

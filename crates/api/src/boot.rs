@@ -1,4 +1,5 @@
-//! What the runner tells the toolbox: at the birth of a sandbox, and when its limits change.
+//! What the runner tells the toolbox: at the birth of a sandbox, when a spare becomes somebody's,
+//! and when its limits change.
 //!
 //! The toolbox is PID 1. It finds an already listening unix stream socket at [`LISTENER_FD`] and
 //! this configuration as JSON in a sealed memory file at [`CONFIG_FD`]. Everything else about its
@@ -39,6 +40,8 @@ pub const INTERNAL_SEGMENT: &str = "_sebring";
 pub const TERMINAL_ROUTE: &str = "/_sebring/terminal";
 /// `PUT` with [`LimitsChange`]; answered with 204.
 pub const LIMITS_ROUTE: &str = "/_sebring/limits";
+/// `PUT` with [`Claim`]; answered with 204, and with 409 by a toolbox that is no spare.
+pub const CLAIM_ROUTE: &str = "/_sebring/claim";
 /// Delegated cgroup v2 directory: the toolbox makes one child per process tree in it.
 pub const CGROUP_DIR: &str = "/sys/fs/cgroup";
 /// Value of the `Upgrade` header for a raw TCP stream to a port inside the sandbox: the edge asks
@@ -60,6 +63,16 @@ pub struct BootConfig {
     /// Argument vector of the entrypoint process. Never empty.
     pub entrypoint: Vec<String>,
     pub limits: BootLimits,
+    /// Nobody's yet: `env` lacks what its owner will add, and the entrypoint waits for [`Claim`].
+    #[serde(default)]
+    pub spare: bool,
+}
+
+/// A spare has become somebody's sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// In place of [`BootConfig::env`], for every process from now on.
+    pub env: BTreeMap<String, String>,
 }
 
 /// The share of the host that this sandbox has, for metrics and stand-in /proc files.

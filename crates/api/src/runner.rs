@@ -9,11 +9,16 @@
 //! | `GET /v1/sandboxes/{id}` | → 200 [`Observation`] (`Absent` when unknown) |
 //! | `GET /v1/sandboxes/{id}/usage` | → 200 list of [`UsageSample`], oldest first (none when unknown) |
 //! | `GET /v1/observations` | → 200, newline-delimited [`Observation`], the inventory first, then every change |
+//! | `GET /v1/spares` | → 200, newline-delimited lists of [`Spare`], the present one first, then after every change |
 //! | `GET /v1/host` | → 200 [`Host`] |
 //! | `GET /v1/snapshots` | → 200 list of [`SnapshotFacts`] |
 //!
 //! A command says how things shall be, not what to do; sending it twice is the same as once, and
 //! one with an older generation than the runner has seen is answered with the present observation.
+//!
+//! A spare is not a sandbox: no list of sandboxes has it, and nothing can be done with it but to
+//! send its id the goal [`Goal::Running`]. That is never wrong: an id whose spare is gone by then,
+//! or does not fit, is brought up as any other.
 //!
 //! Must not: mention organizations, keys, or anything a host has no need to know.
 //! Next: `sebring_core::lifecycle` decides what to send; `sebring_runner::sandbox` obeys.
@@ -61,7 +66,7 @@ pub struct SandboxSpec {
     pub network: NetworkSpec,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ResourceSpec {
     pub cpus: u32,
     pub memory_gib: u32,
@@ -77,6 +82,44 @@ pub enum NetworkSpec {
     BlockAll,
     /// Only these IPv4 CIDRs (and name resolution), never what the floor forbids.
     Allow { cidrs: Vec<String> },
+}
+
+/// What sandboxes have in common that one spare can become: all but their environment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    pub snapshot: String,
+    pub resources: ResourceSpec,
+}
+
+impl Shape {
+    /// The shape of `spec`, unless it wants what no spare has: a user or a policy of its own.
+    #[must_use]
+    pub fn of(spec: &SandboxSpec) -> Option<Self> {
+        let usual = spec.user.is_none() && spec.network == NetworkSpec::Open;
+        usual.then(|| Self {
+            snapshot: spec.snapshot.clone(),
+            resources: spec.resources,
+        })
+    }
+
+    /// What a spare of this shape is brought up as.
+    #[must_use]
+    pub fn bare_spec(&self) -> SandboxSpec {
+        SandboxSpec {
+            snapshot: self.snapshot.clone(),
+            resources: self.resources,
+            user: None,
+            env: BTreeMap::new(),
+            network: NetworkSpec::Open,
+        }
+    }
+}
+
+/// A sandbox that the runner has brought up ahead of need, under an id that it made up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spare {
+    pub id: SandboxId,
+    pub shape: Shape,
 }
 
 /// What a runner knows about one sandbox.

@@ -35,6 +35,8 @@ const WAIT_MAX: Duration = Duration::from_secs(25);
 /// Connections at one time; each costs a task and two descriptors.
 const CONNECTIONS_MAX: usize = 8192;
 const COOKIE_KEY_BYTES: usize = 32;
+/// Sandboxes kept ready, when the operator does not say.
+const SPARES_PER_PROCESSOR: usize = 2;
 
 /// The host's side of sandboxes
 #[derive(Debug, Args)]
@@ -48,6 +50,8 @@ pub(crate) struct RunnerRole {
     pool_gib: Option<u32>,
     #[arg(long)]
     network: Option<String>,
+    #[arg(long)]
+    warm_pool: Option<usize>,
 }
 
 /// The public side; standard input is the listening socket
@@ -73,6 +77,7 @@ impl RunnerRole {
         config.server_group = Some(self.socket_group);
         config.subnet = self.network;
         config.pool_bytes = self.pool_gib.map(|gib| u64::from(gib) << 30);
+        config.warm_pool = self.warm_pool.unwrap_or_else(spares_default);
         runtime()?.block_on(sebring_runner::run(config, || output::line("ready")))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -89,11 +94,17 @@ pub(crate) fn runner_config(layout: &Layout) -> anyhow::Result<RunnerConfig> {
         subnet: None,
         pool_bytes: None,
         seats_ready: sebring_runner::SEATS_READY,
+        warm_pool: 0,
         spawner: sebring_runner::SpawnerProgram {
             program: std::env::current_exe().context("find this executable")?,
             arguments: vec!["spawner".into()],
         },
     })
+}
+
+/// As many as a client with a few agents creates before it pauses.
+fn spares_default() -> usize {
+    SPARES_PER_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl SpawnerRole {

@@ -22,6 +22,9 @@ pub struct NewSandbox {
     pub name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// As whom its processes run; absent, as the snapshot says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Minutes without activity after which it stops; 0 never.

@@ -2,7 +2,7 @@
 //!
 //! The kernel is the ledger. A process is ours if it is the very one that was written down; any
 //! other process in one of our groups is of a bring-up that was cut short, and is killed. A disk
-//! is never swept: only a goal deletes one.
+//! is never swept, unless it is a spare's: only a goal deletes one.
 //!
 //! Must not: wait for anything slow before the runner can answer; 500 sandboxes take a second.
 
@@ -70,6 +70,10 @@ pub(crate) fn sweep(
 
 /// One sandbox: alive, stopped, or nothing worth keeping.
 fn judge(id: SandboxId, records: &Records, cgroups: &Cgroups, pool: &Pool) -> Option<Survivor> {
+    if records.is_spare(id) {
+        sweep_spare(id, records, cgroups, pool);
+        return None;
+    }
     let running = records.running(id);
     let meta = records.meta(id);
     if let Some(running) = &running
@@ -105,6 +109,17 @@ fn judge(id: SandboxId, records: &Records, cgroups: &Cgroups, pool: &Pool) -> Op
         generation,
         why,
     })
+}
+
+/// Nobody was told of it, so nobody misses it. The mark goes last.
+fn sweep_spare(id: SandboxId, records: &Records, cgroups: &Cgroups, pool: &Pool) {
+    let running = records.running(id);
+    let group = running.map_or_else(|| cgroups.group(id), |running| running.group);
+    tear_down::remove_group(&group);
+    let swept = pool.discard_disk(id).and_then(|()| records.forget(id));
+    if let Err(error) = swept {
+        warn!(sandbox_id = %id, error = %error, "cannot sweep a spare");
+    }
 }
 
 /// The process that was written down, if it is still that one and still runs.

@@ -158,6 +158,19 @@ impl Cgroups {
         Ok(ids)
     }
 
+    /// Of 100: process numbers that all sandboxes together may still take. All, where nothing
+    /// counts them.
+    pub(crate) fn pids_free_percent(&self) -> io::Result<u64> {
+        let dir = match &self.v1_pids {
+            Some(dir) => dir,
+            None if self.unified_controllers.pids => &self.unified,
+            None => return Ok(100),
+        };
+        let most = read_number(&dir.join("pids.max"))?.max(1);
+        let used = read_number(&dir.join("pids.current"))?;
+        Ok(most.saturating_sub(used) * 100 / most)
+    }
+
     /// Removes the instance's own level. Only when no sandbox is left.
     pub(crate) fn close(&self) {
         let dirs = [

@@ -99,17 +99,24 @@ pub(crate) fn fresh_meminfo(memory_bytes: u64) -> String {
 }
 
 pub(crate) fn memory_bytes() -> io::Result<u64> {
+    meminfo_bytes(&fs::read_to_string("/proc/meminfo")?, "MemTotal:")
+}
+
+/// Of 100: what the kernel could give away without swapping.
+pub(crate) fn memory_free_percent() -> io::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    text.lines()
-        .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .map(|kib: u64| kib * 1024)
-        .ok_or_else(|| io::Error::other("no MemTotal in /proc/meminfo"))
+    let total = meminfo_bytes(&text, "MemTotal:")?;
+    Ok(meminfo_bytes(&text, "MemAvailable:")? * 100 / total.max(1))
+}
+
+fn meminfo_bytes(text: &str, field: &str) -> io::Result<u64> {
+    let value = |line: &str| {
+        let rest = line.strip_prefix(field)?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let kib = text.lines().find_map(value);
+    kib.map(|kib| kib * 1024)
+        .ok_or_else(|| io::Error::other(format!("no {field} in /proc/meminfo")))
 }
 
 #[cfg(test)]

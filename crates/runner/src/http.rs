@@ -17,6 +17,7 @@ use axum::routing::get;
 use sebring_api::runner::{Command, Observation};
 use sebring_core::id::SandboxId;
 use sebring_tasks::Tasks;
+use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -70,6 +71,7 @@ fn router(runner: Runner) -> axum::Router {
         .route("/v1/sandboxes/{id}", get(observation).put(command))
         .route("/v1/sandboxes/{id}/usage", get(usage))
         .route("/v1/observations", get(observations))
+        .route("/v1/spares", get(spares))
         .route("/v1/host", get(host))
         .route("/v1/snapshots", get(snapshots))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -155,19 +157,45 @@ async fn observations(State(runner): State<Runner>) -> Response {
             }
         }
     });
-    let stream = Lines(body);
-    (
-        [(header::CONTENT_TYPE, "application/x-ndjson")],
-        Body::new(stream),
-    )
-        .into_response()
+    streamed(body)
+}
+
+/// A list is the whole truth, so whoever is slow may miss some, but never the last.
+async fn spares(State(runner): State<Runner>) -> Response {
+    let mut changes = runner.spares();
+    changes.mark_changed();
+    let (lines, body) = mpsc::channel(STREAM_BUFFERED);
+    let tasks: Tasks = runner.shared.tasks.clone();
+    tasks.clone().spawn("spares told", async move {
+        loop {
+            // All only wait.
+            let changed = tokio::select! {
+                () = tasks.stopped() => return,
+                () = lines.closed() => return,
+                changed = changes.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let present = changes.borrow_and_update().clone();
+            if send(&lines, &present).await.is_err() {
+                return;
+            }
+        }
+    });
+    streamed(body)
+}
+
+fn streamed(body: mpsc::Receiver<Result<Bytes, io::Error>>) -> Response {
+    let json_lines = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (json_lines, Body::new(Lines(body))).into_response()
 }
 
 async fn send(
     lines: &mpsc::Sender<Result<Bytes, io::Error>>,
-    observation: &Observation,
+    news: &impl Serialize,
 ) -> Result<(), ()> {
-    let mut line = serde_json::to_vec(observation).map_err(|_| ())?;
+    let mut line = serde_json::to_vec(news).map_err(|_| ())?;
     line.push(b'\n');
     lines.send(Ok(line.into())).await.map_err(|_| ())
 }

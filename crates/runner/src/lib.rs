@@ -23,6 +23,7 @@ mod sandbox;
 mod seccomp;
 mod setup;
 pub mod snapshots;
+mod spares;
 mod spawner;
 mod stat;
 mod teardown;

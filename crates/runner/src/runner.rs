@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use sebring_api::runner::{
-    Command, Goal, Host, Inventory, Observation, ObservedState, SnapshotFacts, UsageSample,
+    Command, Goal, Host, Inventory, Observation, ObservedState, SnapshotFacts, Spare, UsageSample,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use sebring_tasks::Tasks;
@@ -29,6 +29,7 @@ use crate::network::Network;
 use crate::sandbox::records::Records;
 use crate::sandbox::{Actor, Ends, Life};
 use crate::snapshots::{self, Snapshots};
+use crate::spares::{Spares, keep};
 use crate::spawner::Spawner;
 use crate::upkeep;
 
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) incarnation: IncarnationId,
     pub(crate) observations: broadcast::Sender<Observation>,
     pub(crate) bring_ups: Semaphore,
+    pub(crate) spares: Spares,
     /// Told when there is something to delete.
     pub(crate) trash: Notify,
     pub(crate) tasks: Tasks,
@@ -134,6 +136,8 @@ impl Runner {
             source,
         })?;
         upkeep::start(&runner.shared);
+        let own = Arc::clone(&runner.shared);
+        tasks.spawn("spares", keep::keep(own));
         Ok(runner)
     }
 
@@ -182,6 +186,12 @@ impl Runner {
     #[must_use]
     pub fn observations(&self) -> broadcast::Receiver<Observation> {
         self.shared.observations.subscribe()
+    }
+
+    /// The spares that can be claimed, now and after every change.
+    #[must_use]
+    pub fn spares(&self) -> watch::Receiver<Vec<Spare>> {
+        self.shared.spares.announced()
     }
 
     /// # Errors
@@ -447,6 +457,7 @@ fn prepare(config: RunnerConfig) -> Result<(Shared, Vec<adopt::Survivor>), Error
         incarnation: IncarnationId::random(),
         observations: broadcast::channel(OBSERVATIONS_BUFFERED).0,
         bring_ups: Semaphore::new(permits),
+        spares: Spares::new(config.warm_pool),
         trash: Notify::new(),
         tasks: Tasks::new(),
         registry: Mutex::new(Registry::default()),

@@ -23,10 +23,15 @@ struct Process<'a> {
 
 impl<'a> Process<'a> {
     async fn start(dirs: &'a Dirs) -> Self {
+        Self::start_with_spares(dirs, 0).await
+    }
+
+    async fn start_with_spares(dirs: &'a Dirs, spares: usize) -> Self {
         let child = Program::new(PROGRAM)
             .arg(&dirs.place.data_dir)
             .arg(&dirs.place.run_dir)
             .arg(rootfs::stand_in_toolbox().unwrap())
+            .arg(spares.to_string())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -179,6 +184,43 @@ async fn a_runner_killed_while_it_creates_leaves_only_what_it_answers_for() {
             std::thread::park_timeout(Duration::from_millis(10));
         }
         assert_eq!(leaked(), Vec::<String>::new());
+    }
+    finish(process, &dirs);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spares_of_a_killed_runner_are_swept_whether_complete_or_not() {
+    let dirs = Dirs::new();
+    let mut process = Process::start_with_spares(&dirs, 3).await;
+    dirs.add_snapshot();
+    // Spares are begun 50 ms after the create, and take about ten each.
+    for wait_ms in [50, 53, 56, 60, 65, 75, 90, 200] {
+        let id = SandboxId::random();
+        process.command(id, &running(1, spec())).unwrap();
+        std::thread::park_timeout(Duration::from_millis(wait_ms));
+        process.kill();
+        process = Process::start_with_spares(&dirs, 3).await;
+        let sandboxes = process.inventory().unwrap().sandboxes;
+        assert_eq!(
+            sandboxes.iter().map(|seen| seen.id).collect::<Vec<_>>(),
+            [id]
+        );
+        let own = |thing: &String| {
+            let of_it = thing.contains(&id.to_string());
+            of_it || thing.starts_with("process") || thing.starts_with("mount")
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !dirs.place.things().unwrap().iter().all(own) && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        let things = dirs.place.things().unwrap().into_iter();
+        let left: Vec<_> = things.filter(|thing| !own(thing)).collect();
+        assert_eq!(left, Vec::<String>::new(), "killed after {wait_ms} ms");
+        process.command(id, &deleted(2)).unwrap();
+        // Nothing was asked of this runner, so it has no spares.
+        dirs.place
+            .expect_no_more_than(&std::collections::BTreeSet::new())
+            .unwrap();
     }
     finish(process, &dirs);
 }

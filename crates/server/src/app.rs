@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::events::Events;
 use crate::reconcile::Reconciler;
-use crate::runner::Client;
+use crate::runner::{Client, Spares};
 use crate::snapshots::Catalog;
 use crate::timers::Timers;
 
@@ -25,6 +25,7 @@ pub(crate) struct Parts {
     pub(crate) directory: Arc<Directory>,
     pub(crate) events: Events,
     pub(crate) runner: Client,
+    pub(crate) spares: Spares,
     pub(crate) catalog: Catalog,
     pub(crate) reconciler: Arc<Reconciler>,
     pub(crate) timers: Arc<Timers>,

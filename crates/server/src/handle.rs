@@ -103,6 +103,12 @@ impl Handle {
         self.app.runner.is_up()
     }
 
+    /// Sandboxes that the runner keeps ready for whoever creates one next.
+    #[must_use]
+    pub fn spares(&self) -> usize {
+        self.app.spares.count()
+    }
+
     /// Looks at all timers again; for clocks that are moved by hand.
     pub fn recheck_timers(&self) {
         self.app.timers.recheck();

@@ -15,7 +15,7 @@ use crate::directory::Directory;
 use crate::events::Events;
 use crate::handle::Handle;
 use crate::reconcile::{self, Reconciler};
-use crate::runner::{self, Client};
+use crate::runner::{self, Client, Spares};
 use crate::snapshots::Catalog;
 use crate::timers::{self, Timers};
 
@@ -62,6 +62,7 @@ pub async fn start(config: Config, tasks: Tasks) -> Result<Handle, StartError> {
     load(&store, &directory).await.map_err(store_error)?;
     let app = App::new(Parts {
         runner: Client::new(&config.runner_socket),
+        spares: Spares::default(),
         started_at: config.clock.now(),
         config,
         store,
@@ -97,6 +98,7 @@ fn spawn_all(app: &App, committed: mpsc::UnboundedReceiver<sebring_core::id::San
     let tasks = &app.tasks;
     tasks.spawn("reconciler", reconcile::dispatch(app.clone(), committed));
     tasks.spawn("runner observer", runner::observe(app.clone()));
+    tasks.spawn("spares", runner::follow_spares(app.clone()));
     tasks.spawn("timers", timers::run(app.clone()));
     tasks.spawn("activity writer", timers::write_activity(app.clone()));
 }

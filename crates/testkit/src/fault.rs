@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 #[derive(Debug, Default)]
 struct State {
-    armed: Option<String>,
+    armed: Option<(String, io::ErrorKind)>,
     passed: BTreeSet<&'static str>,
 }
 
@@ -21,22 +21,27 @@ static STATE: Mutex<State> = Mutex::new(State {
 pub fn at(point: &'static str) -> io::Result<()> {
     let mut state = lock();
     state.passed.insert(point);
-    if state.armed.as_deref() == Some(point) {
-        state.armed = None;
-        return Err(io::Error::other(format!("fault injected at {point}")));
+    match state.armed.take_if(|(armed, _)| armed == point) {
+        Some((_, kind)) => Err(io::Error::new(kind, format!("fault injected at {point}"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The next pass of `point` fails.
 pub fn arm(point: &str) {
-    lock().armed = Some(point.to_owned());
+    arm_as(point, io::ErrorKind::Other);
+}
+
+/// The same, as the kernel would say it for a certain reason.
+pub fn arm_as(point: &str, kind: io::ErrorKind) {
+    lock().armed = Some((point.to_owned(), kind));
 }
 
 /// What is armed and has not fired.
 #[must_use]
 pub fn armed() -> Option<String> {
-    lock().armed.clone()
+    let state = lock();
+    state.armed.as_ref().map(|(point, _)| point.clone())
 }
 
 /// Disarms and says whether the fault was still waiting.

@@ -19,6 +19,7 @@ use sebring_sys::creds::{self, Credentials};
 use sebring_tasks::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::claim::Unclaimed;
 use crate::computer::Computer;
 use crate::environment::Environment;
 use crate::files::watch::Watches;
@@ -144,6 +145,7 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         computer: Computer::default(),
         disk_use: options.disk_use,
         tasks: Tasks::new(),
+        unclaimed: Unclaimed::new(config.spare.then(|| config.entrypoint.clone())),
         user,
     });
     let collecting = Arc::clone(&toolbox.processes);
@@ -151,7 +153,9 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
         .tasks
         .spawn("collect", async move { collecting.collect().await });
     sudo::broker::listen(&toolbox, &options.sudo_socket);
-    entrypoint::start(&toolbox, &config.entrypoint);
+    if !config.spare {
+        entrypoint::start(&toolbox, &config.entrypoint);
+    }
     tokio::select! {
         // Each may be dropped: the process is about to end.
         () = http::serve(listener, Arc::clone(&toolbox)) => {}

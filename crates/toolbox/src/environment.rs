@@ -18,6 +18,8 @@ pub(crate) type Variables = BTreeMap<String, String>;
 #[derive(Debug)]
 pub(crate) struct Environment {
     variables: Mutex<Variables>,
+    /// Beneath whatever is given.
+    login: Variables,
 }
 
 /// A change as `POST /env` asks for it: removals first, then additions.
@@ -45,23 +47,33 @@ impl Environment {
     /// What the sandbox was given, plus what any login would set and it does not. No language:
     /// loading one costs a shell a fifth of its start, and is the image's to choose.
     pub(crate) fn new(given: Variables, user: &User, hostname: &str) -> Self {
-        let mut variables = given;
-        let home = user.home.to_string_lossy().into_owned();
-        for (name, value) in [
-            ("HOME", home.as_str()),
-            ("HOSTNAME", hostname),
-            ("LOGNAME", &user.name),
-            ("PATH", DEFAULT_PATH),
-            ("SHELL", &user.shell),
-            ("USER", &user.name),
-        ] {
-            variables
-                .entry(name.to_owned())
-                .or_insert_with(|| value.to_owned());
-        }
-        Self {
-            variables: Mutex::new(variables),
-        }
+        let login = Variables::from(
+            [
+                ("HOME", user.home.to_string_lossy().as_ref()),
+                ("HOSTNAME", hostname),
+                ("LOGNAME", &user.name),
+                ("PATH", DEFAULT_PATH),
+                ("SHELL", &user.shell),
+                ("USER", &user.name),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let environment = Self {
+            variables: Mutex::default(),
+            login,
+        };
+        environment.begin(given);
+        environment
+    }
+
+    /// Forgets everything but what any login would set, and starts from `given`.
+    pub(crate) fn begin(&self, given: Variables) {
+        let mut variables = self.login.clone();
+        variables.extend(given);
+        *self
+            .variables
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = variables;
     }
 
     pub(crate) fn get(&self) -> Variables {

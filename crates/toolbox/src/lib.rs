@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod claim;
 mod clock;
 mod computer;
 mod entrypoint;

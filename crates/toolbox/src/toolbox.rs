@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sebring_tasks::Tasks;
 
+use crate::claim::Unclaimed;
 use crate::computer::Computer;
 use crate::environment::Environment;
 use crate::files::watch::Watches;
@@ -36,6 +37,7 @@ pub(crate) struct Toolbox {
     pub(crate) computer: Computer,
     pub(crate) disk_use: DiskUse,
     pub(crate) tasks: Tasks,
+    pub(crate) unclaimed: Unclaimed,
 }
 
 impl Toolbox {

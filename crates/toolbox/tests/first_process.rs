@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Client, alive, eventually};
+use sebring_api::boot::CLAIM_ROUTE;
 use serde_json::json;
 
 struct Sandbox {
@@ -22,12 +23,17 @@ struct Sandbox {
 
 impl Sandbox {
     fn start(name: &str) -> Self {
+        Self::start_as(name, false)
+    }
+
+    fn start_as(name: &str, spare: bool) -> Self {
         let name = format!("sebring-first-{}-{name}", std::process::id());
         let directory = std::env::temp_dir().join(&name);
         std::fs::create_dir(&directory).unwrap();
         let config = json!({
-            "sandbox_id": "s", "user": null, "env": {}, "work_dir": directory,
-            "entrypoint": ["sh", "-c", "echo ran > entrypoint; exec sleep 1000"],
+            "sandbox_id": "s", "user": null, "env": {"FROM": "image"}, "work_dir": directory,
+            "entrypoint": ["sh", "-c", "echo ran for $OWNER > entrypoint; exec sleep 1000"],
+            "spare": spare,
             "limits": {"cpus": 1, "memory_bytes": 1 << 20, "disk_bytes": 1 << 20, "pids": 10},
         });
         std::fs::write(directory.join("config"), config.to_string()).unwrap();
@@ -156,4 +162,34 @@ fn the_entrypoint_runs_and_asking_to_stop_ends_everything() {
         began.elapsed()
     );
     assert!(!alive(&sandbox.first));
+}
+
+#[test]
+fn a_spare_takes_its_owners_variables_once_and_only_then_runs_the_entrypoint() {
+    let sandbox = Sandbox::start_as("spare", true);
+    let client = sandbox.client();
+    let claim = |owner: &str| {
+        let body = json!({"env": {"OWNER": owner, "HOME": "/given"}}).to_string();
+        client.send("PUT", CLAIM_ROUTE, &[], body.as_bytes()).status
+    };
+    let variables = "echo $FROM,$OWNER,$HOME,$HOSTNAME";
+    assert_eq!(client.execute(variables).1, "image,,/root,s\n");
+    let entrypoint = sandbox.directory.join("entrypoint");
+    assert!(!entrypoint.exists(), "it waits for its owner");
+    assert_eq!(claim("me"), 204);
+    assert_eq!(client.execute(variables).1, ",me,/given,s\n");
+    let ran = || std::fs::read_to_string(&entrypoint).unwrap_or_default();
+    eventually("the entrypoint has run", || ran() == "ran for me\n");
+    assert_eq!(claim("another"), 409);
+    assert_eq!(client.execute(variables).1, ",me,/given,s\n");
+}
+
+#[test]
+fn what_was_somebodys_from_its_start_cannot_be_claimed() {
+    let sandbox = Sandbox::start("owned");
+    let client = sandbox.client();
+    let claim = json!({"env": {"OWNER": "another"}}).to_string();
+    let answer = client.send("PUT", CLAIM_ROUTE, &[], claim.as_bytes());
+    assert_eq!(answer.status, 409);
+    assert_eq!(client.execute("echo $FROM,$OWNER").1, "image,\n");
 }

@@ -1,8 +1,8 @@
-//! Creates, commands and requests, one function each, all as an ordinary client on the same host.
+//! Commands, bursts, files and requests, one function each, all as an ordinary client on the same host.
 //!
 //! Must not: leave sandboxes behind, whatever fails.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -11,59 +11,12 @@ use sebring_client::{Client, NewSandbox};
 
 use super::sandboxes::{create_and_hello, delete_all, get_many, hello, with_sandbox};
 use super::stats::{Row, Samples};
-use crate::up::server_timing;
 
 /// Concurrent clients of `proxy`.
 const CLIENTS: usize = 32;
 const GIB: u64 = 1 << 30;
 const CHUNK_BYTES: usize = 1 << 20;
 const ROUNDS: usize = 3;
-
-pub(super) async fn create(client: &Client, count: usize) -> anyhow::Result<Vec<Row>> {
-    let (mut created, mut usable, mut deleted) =
-        (Samples::default(), Samples::default(), Samples::default());
-    let mut phases: Vec<(String, Samples)> = Vec::new();
-    for _ in 0..count {
-        let start = Instant::now();
-        let (sandbox, timing) = match client.create_sandbox_timed(&NewSandbox::default()).await {
-            Ok(made) => made,
-            Err(error) => {
-                created.fail(&error);
-                continue;
-            }
-        };
-        created.add(start.elapsed());
-        usable.note(hello(client, &sandbox).await.map(|()| start.elapsed()));
-        for (name, took_ms) in timing.as_deref().map(server_timing).unwrap_or_default() {
-            add_phase(&mut phases, name, took_ms);
-        }
-        let start = Instant::now();
-        let gone = client.delete_sandbox(&sandbox.id).await;
-        deleted.note(gone.map(|()| start.elapsed()));
-    }
-    let mut rows = vec![
-        created.row("create"),
-        usable.row("create → first command done"),
-    ];
-    rows.extend(
-        phases
-            .into_iter()
-            .map(|(name, took)| took.row(&format!("  phase {name}"))),
-    );
-    rows.push(deleted.row("delete"));
-    Ok(rows)
-}
-
-fn add_phase(phases: &mut Vec<(String, Samples)>, name: String, took_ms: f64) {
-    let took = Duration::from_secs_f64(took_ms.max(0.0) / 1e3);
-    if let Some((_, samples)) = phases.iter_mut().find(|(known, _)| *known == name) {
-        samples.add(took);
-        return;
-    }
-    let mut samples = Samples::default();
-    samples.add(took);
-    phases.push((name, samples));
-}
 
 pub(super) async fn exec(client: &Client, count: usize) -> anyhow::Result<Vec<Row>> {
     with_sandbox(client, async |sandbox| {
@@ -81,9 +34,10 @@ pub(super) async fn exec(client: &Client, count: usize) -> anyhow::Result<Vec<Ro
 pub(super) async fn burst(client: &Client, count: usize) -> anyhow::Result<Vec<Row>> {
     let (mut walls, mut each, mut deleting) =
         (Samples::default(), Samples::default(), Samples::default());
+    let usual = NewSandbox::default();
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let results = join_all((0..count).map(|_| create_and_hello(client))).await;
+        let results = join_all((0..count).map(|_| create_and_hello(client, &usual))).await;
         walls.add(start.elapsed());
         let mut made = Vec::new();
         for (sandbox, outcome) in results {

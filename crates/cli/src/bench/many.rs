@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sebring_client::{Client, NewSandbox, Sandbox};
 
+use super::create::cold;
 use super::processes::{Roles, meminfo_kib};
 use super::sandboxes::{create_and_hello, create_many, delete_all, get_many};
 use super::stats::{Row, Samples};
@@ -96,7 +97,7 @@ async fn with_many(
     let filtered = list_latency(client, filter, count).await;
     let mut created = Samples::default();
     for _ in 0..CREATES {
-        let (sandbox, outcome) = create_and_hello(client).await;
+        let (sandbox, outcome) = create_and_hello(client, &cold()).await;
         created.note(outcome);
         let made: Vec<Sandbox> = sandbox.into_iter().collect();
         delete_all(client, &made).await;
@@ -105,7 +106,7 @@ async fn with_many(
     Ok(vec![
         listed.row(&with("list a page")),
         filtered.row(&with("list a page by label")),
-        created.row(&with("create → first command")),
+        created.row(&with("create → first command, cold")),
         Row::single(&with("server memory"), "MiB", roles.server.memory_mib()?),
         Row::single(&with("runner memory"), "MiB", roles.runner.memory_mib()?),
     ])

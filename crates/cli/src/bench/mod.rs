@@ -1,15 +1,16 @@
 //! `sebring bench`: what this server does on this host, measured from outside as a client.
 //!
 //! Honest by construction: every operation is counted, failures too; sandboxes are fresh each time;
-//! nothing is warmed up apart from the one HTTP connection; host, kernel and load are printed with
+//! nothing is warmed up apart from the one HTTP connection and what the server itself keeps ready; host, kernel and load are printed with
 //! the numbers, and so is the number of samples.
 //!
 //! Must not: talk to the runner or the database; only what a client can see, and what /proc says
 //! of this host and of our processes.
-//! Next: `cases`, `many` and `restarts` for what is measured, `stats` for how it is summed up,
+//! Next: `create`, `cases`, `many` and `restarts` for what is measured, `stats` for how it is summed up,
 //! `runc` for the comparison.
 
 mod cases;
+mod create;
 mod many;
 mod processes;
 mod report;
@@ -60,7 +61,8 @@ pub(crate) struct Bench {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// From the request to the output of a first command, a fresh sandbox each time
+    /// From the request to the output of a first command, a fresh sandbox each time: without help
+    /// of the warm pool, and with a pause before each in which the pool can be filled
     Create,
     /// Round trip of one command in a running sandbox
     Exec,
@@ -139,7 +141,7 @@ impl Bench {
     ) -> anyhow::Result<Vec<stats::Row>> {
         let live = |default| self.live.unwrap_or(default);
         match what {
-            What::Create => cases::create(client, self.count).await,
+            What::Create => create::create(client, self.count).await,
             What::Exec => cases::exec(client, self.count).await,
             What::Burst => cases::burst(client, self.burst).await,
             What::Files => cases::files(client).await,

@@ -86,9 +86,10 @@ pub(super) async fn get_many(client: &Client, url: &str, count: usize) -> Sample
 /// Creates, runs a first command, deletes; how long until the command was done.
 pub(super) async fn create_and_hello(
     client: &Client,
+    new: &NewSandbox,
 ) -> (Option<Sandbox>, Result<Duration, Error>) {
     let start = Instant::now();
-    match client.create_sandbox(&NewSandbox::default()).await {
+    match client.create_sandbox(new).await {
         Ok(sandbox) => {
             let outcome = hello(client, &sandbox).await;
             (Some(sandbox), outcome.map(|()| start.elapsed()))

@@ -76,6 +76,9 @@ pub(crate) struct HostChoices {
     /// Build the snapshot `desktop` now; otherwise the first sandbox from it waits for that
     #[arg(long, env = "SEBRING_DESKTOP")]
     pub(crate) desktop: bool,
+    /// Sandboxes kept started for whoever creates one next, 0 for none [default: 2 per processor]
+    #[arg(long, env = "SEBRING_WARM_POOL", value_name = "N")]
+    pub(crate) warm_pool: Option<usize>,
 }
 
 impl Up {

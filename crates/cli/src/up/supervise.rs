@@ -112,6 +112,9 @@ impl Roles {
         if let Some(network) = &self.host.network {
             command.arg("--network").arg(network);
         }
+        if let Some(spares) = self.host.warm_pool {
+            command.arg("--warm-pool").arg(spares.to_string());
+        }
         Ok(command)
     }
 

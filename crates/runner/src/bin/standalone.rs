@@ -1,6 +1,6 @@
 //! A runner by itself, for tests and for trying things: no server, no supervisor.
 //!
-//! `runner-standalone <data dir> <run dir> <toolbox>`; `runner-standalone spawner` is its helper.
+//! `runner-standalone <data dir> <run dir> <toolbox> [<spares>]`; `runner-standalone spawner` is its helper.
 #![forbid(unsafe_code)]
 
 use std::path::PathBuf;
@@ -13,8 +13,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome: Result<(), Box<dyn std::error::Error>> = match arguments.as_slice() {
         [role] if role == "spawner" => sebring_runner::spawner_main().map_err(Into::into),
-        [data, run, toolbox] => runner(data.into(), run.into(), toolbox.into()),
-        _ => Err("usage: runner-standalone <data dir> <run dir> <toolbox>".into()),
+        [data, run, toolbox] => runner(data.into(), run.into(), toolbox.into(), 0),
+        [data, run, toolbox, spares] => match spares.parse() {
+            Ok(spares) => runner(data.into(), run.into(), toolbox.into(), spares),
+            Err(error) => Err(format!("spares {spares:?}: {error}").into()),
+        },
+        _ => Err("usage: runner-standalone <data dir> <run dir> <toolbox> [<spares>]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,6 +33,7 @@ fn runner(
     data_dir: PathBuf,
     run_dir: PathBuf,
     toolbox: PathBuf,
+    warm_pool: usize,
 ) -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -43,6 +48,7 @@ fn runner(
         subnet: None,
         pool_bytes: None,
         seats_ready: SEATS_READY,
+        warm_pool,
         spawner: SpawnerProgram {
             program: std::env::current_exe()?,
             arguments: vec!["spawner".into()],

@@ -132,6 +132,11 @@ impl Network {
         self.seats.give_back(slot);
     }
 
+    /// Whether one more sandbox takes no seat that another would have to wait for.
+    pub(crate) fn has_free_seats(&self) -> bool {
+        self.seats.ready() > 0
+    }
+
     /// Ready seats, for tests and `Host` facts.
     pub(crate) fn ready_seats(&self) -> usize {
         self.seats.ready()

@@ -14,6 +14,7 @@
 //! Blocking; runs on a thread of its own. Must not: know of generations or goals.
 //! Next: `tear_down` for the way back.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -59,6 +60,15 @@ pub(crate) struct Started {
     pub(crate) pidfd: OwnedFd,
     pub(crate) slot: Slot,
     pub(crate) group: Group,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// Whose a sandbox is when it comes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owned {
+    Already,
+    /// A spare, see `crate::spares`.
+    Later,
 }
 
 /// Brings `id` up. When it fails nothing is left but a disk that was there before.
@@ -66,6 +76,7 @@ pub(crate) fn bring_up(
     shared: &Shared,
     id: SandboxId,
     spec: &SandboxSpec,
+    owned: Owned,
     phases: &mut Phases,
 ) -> Result<Started, Failure> {
     let snapshot = find_snapshot(shared, &spec.snapshot)?;
@@ -91,7 +102,8 @@ pub(crate) fn bring_up(
     let door = Undo::new(|| super::tear_down::forget_running(shared, id));
     let process = Undo::new(|| super::tear_down::end_group(&group));
     let mut attempt = || {
-        let mut newborn = isolate(shared, id, spec, &snapshot, &seat, &group)?;
+        let config = boot_config(id, spec, &snapshot, owned, shared.processors.count());
+        let mut newborn = isolate(shared, id, spec, &config, &snapshot, &seat, &group)?;
         phases.mark("isolate");
         newborn.wait_until_executed().map(|()| newborn)
     };
@@ -123,6 +135,7 @@ pub(crate) fn bring_up(
         pidfd,
         slot,
         group,
+        snapshot,
     })
 }
 
@@ -170,7 +183,7 @@ pub(super) fn shown_limits(spec: &SandboxSpec, host_cpus: u32) -> BootLimits {
     }
 }
 
-fn find_snapshot(shared: &Shared, name: &str) -> Result<Snapshot, Failure> {
+pub(super) fn find_snapshot(shared: &Shared, name: &str) -> Result<Snapshot, Failure> {
     let snapshot = shared.snapshots.load(name).map_err(|error| match error {
         snapshots::Error::Missing { .. } => {
             Failure::new(FailureCode::SnapshotMissing, "snapshot", error)
@@ -227,6 +240,7 @@ fn isolate(
     shared: &Shared,
     id: SandboxId,
     spec: &SandboxSpec,
+    config: &BootConfig,
     snapshot: &Snapshot,
     seat: &Seat,
     group: &Group,
@@ -235,7 +249,7 @@ fn isolate(
     let used = shared.pool.disk_used(id).unwrap_or_default();
     showing::begin(&shared.records.run_dir(id), used)?;
     fault::at("bring_up.isolate")?;
-    let config = boot_config_file(&boot_config(id, spec, snapshot, shared.processors.count()))?;
+    let config = boot_config_file(config)?;
     let cgroup = File::open(group.inner())?;
     // In the sandbox's own disk: what it writes there counts against its own limit.
     let log = OpenOptions::new()
@@ -295,14 +309,20 @@ fn spawn_request(
     }
 }
 
+/// The image's variables, with the sandbox's own on top.
+pub(super) fn merged_env(snapshot: &Snapshot, spec: &SandboxSpec) -> BTreeMap<String, String> {
+    let mut env = snapshot.env.clone();
+    env.extend(spec.env.clone());
+    env
+}
+
 fn boot_config(
     id: SandboxId,
     spec: &SandboxSpec,
     snapshot: &Snapshot,
+    owned: Owned,
     host_cpus: u32,
 ) -> BootConfig {
-    let mut env = snapshot.env.clone();
-    env.extend(spec.env.clone());
     let entrypoint = match snapshot.entrypoint.as_slice() {
         [] => vec!["sleep".to_owned(), "infinity".to_owned()],
         given => given.to_vec(),
@@ -310,10 +330,11 @@ fn boot_config(
     BootConfig {
         sandbox_id: id.to_string(),
         user: spec.user.clone().or_else(|| snapshot.user.clone()),
-        env,
+        env: merged_env(snapshot, spec),
         work_dir: snapshot.work_dir.clone(),
         entrypoint,
         limits: shown_limits(spec, host_cpus),
+        spare: owned == Owned::Later,
     }
 }
 

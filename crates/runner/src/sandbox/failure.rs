@@ -28,6 +28,17 @@ impl Failure {
         }
     }
 
+    /// Whether it would help to end something else.
+    pub(crate) const fn wants_room(&self) -> bool {
+        match self.code {
+            FailureCode::OutOfProcesses | FailureCode::OutOfAddresses => true,
+            FailureCode::SnapshotMissing
+            | FailureCode::DiskFull
+            | FailureCode::DoesNotFit
+            | FailureCode::HostError => false,
+        }
+    }
+
     /// The phase and the whole chain of causes, in one line.
     pub(crate) fn message(&self) -> String {
         let mut text = self.phase.to_owned();

@@ -24,6 +24,8 @@ mod failure;
 mod processors;
 pub(crate) mod records;
 mod resize;
+mod spare;
+pub(crate) use spare::{bring_up_spare, end_unowned};
 pub(crate) mod tear_down;
 mod tell;
 
@@ -33,7 +35,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use sebring_api::runner::{
-    Command, FailureCode, Goal, Observation, ObservedState, Phase, SandboxSpec, StopMode,
+    Command, FailureCode, Goal, Observation, ObservedState, Phase, SandboxSpec, Shape, StopMode,
     StopReason,
 };
 use sebring_core::id::{Generation, SandboxId};
@@ -46,8 +48,9 @@ use crate::cgroups::Group;
 use crate::history;
 use crate::network::Slot;
 use crate::runner::Shared;
-use bring_up::{Phases, Started, bring_up};
-use failure::Failure;
+use crate::spares::keep;
+use bring_up::{Owned, Phases, Started, bring_up};
+pub(crate) use failure::Failure;
 use records::{Meta, Running};
 
 /// The toolbox gives processes two seconds after SIGTERM; then it is killed.
@@ -151,6 +154,8 @@ impl Actor {
     async fn reach(&mut self, command: Command, ends: &mut Ends) {
         let generation = command.generation;
         self.phases.clear();
+        let shared = Arc::clone(&self.shared);
+        let held_off = shared.spares.hold_off();
         let outcome = match command.goal {
             Goal::Running { spec } => match self.await_snapshot(&spec, ends).await {
                 Ok(()) => self.ensure_running(generation, spec).await,
@@ -162,6 +167,7 @@ impl Actor {
                 return;
             }
         };
+        drop(held_off);
         self.generation = generation;
         self.failure = outcome.err().map(|failure| {
             let (sandbox_id, message) = (self.id, failure.message());
@@ -200,22 +206,24 @@ impl Actor {
                 live.spec = spec;
                 self.record(generation)
             }
-            Life::Absent | Life::Stopped { .. } => self.start(generation, spec).await,
+            Life::Absent => {
+                if let Some(shape) = Shape::of(&spec) {
+                    self.shared.spares.note_request(shape);
+                }
+                match self.claim(generation, &spec).await? {
+                    true => Ok(()),
+                    false => self.start(generation, spec).await,
+                }
+            }
+            Life::Stopped { .. } => self.start(generation, spec).await,
         }
     }
 
     async fn start(&mut self, generation: Generation, spec: SandboxSpec) -> Result<(), Failure> {
-        let (shared, id, wanted) = (Arc::clone(&self.shared), self.id, spec.clone());
-        let mut phases = Phases::start();
-        let permit = self.shared.bring_ups.acquire().await;
-        phases.mark("queue");
-        let (outcome, phases) = blocking(move || {
-            let started = bring_up(&shared, id, &wanted, &mut phases);
-            (started, phases)
-        })
-        .await?;
-        drop(permit);
-        self.phases = phases.done();
+        let mut outcome = self.bring_up(&spec).await;
+        if outcome.as_ref().is_err_and(Failure::wants_room) && keep::make_room(&self.shared).await {
+            outcome = self.bring_up(&spec).await;
+        }
         let live = match outcome.and_then(|started| go_live(started, spec)) {
             Ok(live) => live,
             Err(failure) => {
@@ -231,6 +239,21 @@ impl Actor {
         self.record(generation)
     }
 
+    async fn bring_up(&mut self, spec: &SandboxSpec) -> Result<Started, Failure> {
+        let (shared, id, wanted) = (Arc::clone(&self.shared), self.id, spec.clone());
+        let mut phases = Phases::start();
+        let permit = self.shared.bring_ups.acquire().await;
+        phases.mark("queue");
+        let (outcome, phases) = blocking(move || {
+            let started = bring_up(&shared, id, &wanted, Owned::Already, &mut phases);
+            (started, phases)
+        })
+        .await?;
+        drop(permit);
+        self.phases = phases.done();
+        outcome
+    }
+
     async fn ensure_stopped(
         &mut self,
         generation: Generation,
@@ -243,6 +266,7 @@ impl Actor {
             self.release().await;
             info!(sandbox_id = %self.id, %generation, "sandbox stopped");
         } else if matches!(self.life, Life::Absent) {
+            self.end_spare().await;
             let (shared, id) = (Arc::clone(&self.shared), self.id);
             let bytes = bring_up::disk_bytes(&spec);
             blocking(move || shared.pool.ensure_disk(id, bytes))
@@ -271,7 +295,11 @@ impl Actor {
     async fn delete(&mut self, generation: Generation, ends: &mut Ends) {
         let running = match std::mem::replace(&mut self.life, Life::Absent) {
             Life::Running(live) => Some(live),
-            Life::Absent | Life::Stopped { .. } => None,
+            Life::Stopped { .. } => None,
+            Life::Absent => {
+                self.end_spare().await;
+                None
+            }
         };
         let root = running.as_ref().and_then(|live| hold_root(live.pid));
         if let Some(live) = &running {
@@ -369,6 +397,7 @@ impl Actor {
         saved
             .and_then(|()| records.save_meta(self.id, &meta))
             .and_then(|()| history::begin(&records.data_dir(self.id)))
+            .and_then(|()| records.unmark_spare(self.id))
             .map_err(failure::in_phase("record"))
     }
 }
@@ -381,6 +410,7 @@ fn go_live(started: Started, spec: SandboxSpec) -> Result<Live, Failure> {
         pidfd,
         slot,
         group,
+        snapshot: _,
     } = started;
     let oom_kills = group.oom_kills();
     let process = watch_end(pidfd).map_err(failure::in_phase("watch"))?;
@@ -448,7 +478,12 @@ async fn end(live: &Live, stop: StopMode, ends: &mut Ends) {
             }
         }
     }
-    // All at once: a first process among thousands that fork would take long to get its turn to
+    kill(live).await;
+}
+
+/// Ends a running sandbox at once.
+async fn kill(live: &Live) {
+    // The group first: a first process among thousands that fork would take long to get its turn to
     // die, and only then take the others with it.
     if let Err(error) = live.group.kill() {
         warn!(error = %error, "cannot kill the group of a sandbox");

@@ -2,6 +2,8 @@
 //!
 //! `{data_dir}/sandboxes/<uuid>/meta.json` outlives a reboot of the host;
 //! `{run_dir}/sandboxes/<uuid>/running.json` says what is alive, and must not.
+//! `spare`, beside the former, says that it was never anybody's (`crate::spares`), and in which boot:
+//! after a power cut the file may be there again although it had been removed.
 //! Neither is trusted over the kernel: a process must still be the one that was written down,
 //! and a disk without a record is a stopped sandbox, never rubbish.
 //!
@@ -18,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroups::Group;
 use crate::network::Slot;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The last goal that was reached.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +49,7 @@ pub(crate) struct Running {
 pub(crate) struct Records {
     data: PathBuf,
     run: PathBuf,
+    boot: String,
 }
 
 impl Records {
@@ -52,6 +57,7 @@ impl Records {
         let records = Self {
             data: data_dir.join("sandboxes"),
             run: run_dir.join("sandboxes"),
+            boot: fs::read_to_string(BOOT_ID)?,
         };
         fs::create_dir_all(&records.data)?;
         // Specifications hold environments, and those hold their owners' secrets.
@@ -75,6 +81,29 @@ impl Records {
 
     pub(crate) fn save_running(&self, id: SandboxId, running: &Running) -> io::Result<()> {
         write(&self.run_dir(id), "running.json", running)
+    }
+
+    /// Before anything of it exists: from now on nothing of `id` is worth keeping.
+    pub(crate) fn mark_spare(&self, id: SandboxId) -> io::Result<()> {
+        fs::create_dir_all(self.data_dir(id))?;
+        fs::write(self.spare_mark(id), &self.boot)
+    }
+
+    /// It is a sandbox now. Last of all records of a claim: until then nobody was told of it.
+    pub(crate) fn unmark_spare(&self, id: SandboxId) -> io::Result<()> {
+        match fs::remove_file(self.spare_mark(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of another boot it says nothing; a disk without an owner is then the server's to delete.
+    pub(crate) fn is_spare(&self, id: SandboxId) -> bool {
+        fs::read_to_string(self.spare_mark(id)).is_ok_and(|boot| boot == self.boot)
+    }
+
+    fn spare_mark(&self, id: SandboxId) -> PathBuf {
+        self.data_dir(id).join("spare")
     }
 
     pub(crate) fn meta(&self, id: SandboxId) -> Option<Meta> {
@@ -130,5 +159,27 @@ fn remove_dir(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spare_is_known_in_its_own_boot_until_it_is_claimed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut records =
+            Records::open(&dir.path().join("data"), &dir.path().join("run"), None).unwrap();
+        let (claimed, kept) = (SandboxId::random(), SandboxId::random());
+        for id in [claimed, kept] {
+            records.mark_spare(id).unwrap();
+            assert!(records.is_spare(id));
+        }
+        records.unmark_spare(claimed).unwrap();
+        assert!(!records.is_spare(claimed));
+        records.unmark_spare(claimed).unwrap();
+        records.boot = "another".into();
+        assert!(!records.is_spare(kept), "it may be a sandbox by now");
     }
 }

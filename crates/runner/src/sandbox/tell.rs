@@ -1,6 +1,7 @@
 //! What the runner says to the toolbox of a running sandbox.
 //!
-//! The other end is the sandbox's: it may answer anything, late, or never. Nothing depends on it.
+//! The other end is the sandbox's: it may answer anything, late, or never. Nothing depends on it,
+//! but for a spare, which is nobody's yet: one that does not answer is not used.
 //!
 //! Must not: believe an answer, or wait for one beyond the deadline.
 
@@ -8,35 +9,67 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use sebring_api::boot::{LIMITS_ROUTE, LimitsChange};
+use sebring_api::boot::{CLAIM_ROUTE, Claim, LIMITS_ROUTE, LimitsChange};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 /// A toolbox answers within a millisecond unless its sandbox is very busy.
 const DEADLINE: Duration = Duration::from_millis(500);
-const DONE: &[u8] = b"HTTP/1.1 204 ";
+/// A fresh sandbox has a shell to look up and start first.
+const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
+const WARM_UP: &[u8] = br#"{"command":"true"}"#;
+const DONE: &[u8; 13] = b"HTTP/1.1 204 ";
+const ANSWERED: &[u8; 13] = b"HTTP/1.1 200 ";
 
 /// Tells the toolbox behind `socket` that its limits have changed.
 pub(super) async fn limits(socket: &Path, change: &LimitsChange) -> io::Result<()> {
-    tokio::time::timeout(DEADLINE, put(socket, LIMITS_ROUTE, change))
+    let request = request("PUT", LIMITS_ROUTE, &serde_json::to_vec(change)?);
+    within(DEADLINE, ask(socket, request, DONE)).await
+}
+
+/// Tells the toolbox of a spare whose it is now.
+pub(super) async fn claim(socket: &Path, claim: &Claim) -> io::Result<()> {
+    let request = request("PUT", CLAIM_ROUTE, &serde_json::to_vec(claim)?);
+    within(DEADLINE, ask(socket, request, DONE)).await
+}
+
+/// Runs nothing in a spare, by the way in which its owner will run something: what the kernel
+/// looks up and reads for a first command, it has then.
+pub(super) async fn warm_up(socket: &Path) -> io::Result<()> {
+    let request = request("POST", "/process/execute", WARM_UP);
+    within(WARM_UP_DEADLINE, ask(socket, request, ANSWERED)).await
+}
+
+async fn within<T>(
+    deadline: Duration,
+    asked: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    tokio::time::timeout(deadline, asked)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
+fn request(method: &str, route: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "{method} {route} HTTP/1.1\r\nHost: toolbox\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
 /// One request on a connection of its own. Of the answer only the status is read: it is all that
 /// is of interest, and all that has a bound.
-async fn put(socket: &Path, route: &str, change: &LimitsChange) -> io::Result<()> {
-    let body = serde_json::to_vec(change)?;
-    let head = format!(
-        "PUT {route} HTTP/1.1\r\nHost: toolbox\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+async fn ask<const N: usize>(
+    socket: &Path,
+    request: Vec<u8>,
+    expected: &[u8; N],
+) -> io::Result<()> {
     let mut stream = UnixStream::connect(socket).await?;
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&body).await?;
-    let mut status = [0; DONE.len()];
+    stream.write_all(&request).await?;
+    let mut status = [0; N];
     stream.read_exact(&mut status).await?;
-    if status == *DONE {
+    if status == *expected {
         Ok(())
     } else {
         Err(io::Error::other("the toolbox did not accept it"))

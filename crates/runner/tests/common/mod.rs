@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sebring_api::runner::{
-    Command, Goal, NetworkSpec, Observation, ObservedState, ResourceSpec, SandboxSpec, StopMode,
+    Command, Goal, NetworkSpec, Observation, ObservedState, ResourceSpec, SandboxSpec, Spare,
+    StopMode,
 };
 use sebring_core::id::{Generation, SandboxId};
 use sebring_runner::snapshots::{Snapshot, Snapshots};
@@ -78,6 +79,7 @@ impl Dirs {
             subnet: None,
             pool_bytes: Some(8 << 30),
             seats_ready: 2,
+            warm_pool: 0,
             spawner: SpawnerProgram {
                 program: PROGRAM.into(),
                 arguments: vec!["spawner".into()],
@@ -111,6 +113,25 @@ impl Fixture {
         Self { runner, dirs }
     }
 
+    pub(crate) async fn with_spares(spares: usize) -> Self {
+        let dirs = Dirs::new();
+        let mut config = dirs.config();
+        config.warm_pool = spares;
+        let runner = Runner::start(config).await.unwrap();
+        dirs.add_snapshot();
+        Self { runner, dirs }
+    }
+
+    /// Waits until all spares of `count` are there.
+    pub(crate) async fn spares(&self, count: usize) -> Vec<Spare> {
+        let mut spares = self.runner.spares();
+        let full = spares.wait_for(|spares| spares.len() == count);
+        let full = tokio::time::timeout(Duration::from_secs(10), full).await;
+        full.expect("spares come within ten seconds")
+            .unwrap()
+            .clone()
+    }
+
     pub(crate) async fn up(&self, spec: SandboxSpec) -> Sandbox {
         let id = SandboxId::random();
         let seen = self.runner.command(id, running(1, spec.clone())).await;
@@ -124,6 +145,29 @@ impl Fixture {
 
     /// Stops the runner and takes everything of it off the host.
     pub(crate) async fn close(self) {
+        let nothing = std::collections::BTreeSet::new();
+        self.delete_all().await;
+        self.dirs.place.expect_no_more_than(&nothing).unwrap();
+        self.leave().await;
+    }
+
+    /// As [`Fixture::close`], but only the end of the runner is the end of its spares.
+    pub(crate) async fn close_with_spares(self) {
+        self.delete_all().await;
+        self.leave().await;
+    }
+
+    async fn leave(self) {
+        let nothing = std::collections::BTreeSet::new();
+        self.runner.stop().await;
+        // Discarded disks are deleted by the next start, or when the runner leaves the host.
+        let (runner, place) = (self.runner, self.dirs.place.clone());
+        runner.leave_host();
+        place.expect_no_more_than(&nothing).unwrap();
+        expect_empty_host(&place);
+    }
+
+    async fn delete_all(&self) {
         for seen in self.runner.inventory().sandboxes {
             let generation = Generation(seen.generation.0 + 1000);
             self.runner
@@ -136,11 +180,6 @@ impl Fixture {
                 )
                 .await;
         }
-        let nothing = std::collections::BTreeSet::new();
-        self.dirs.place.expect_no_more_than(&nothing).unwrap();
-        self.runner.stop().await;
-        self.runner.leave_host();
-        expect_empty_host(&self.dirs.place);
     }
 }
 

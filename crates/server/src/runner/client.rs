@@ -127,6 +127,12 @@ impl Client {
         Ok(within(QUERY_ANSWER_MAX, sent).await?.into_body())
     }
 
+    /// The endless answer whose lines are lists of all spares.
+    pub(crate) async fn spares(&self) -> Result<Incoming, Error> {
+        let sent = self.send(Method::GET, "/v1/spares", None::<&()>);
+        Ok(within(QUERY_ANSWER_MAX, sent).await?.into_body())
+    }
+
     async fn query<T: DeserializeOwned>(&self, target: &str) -> Result<T, Error> {
         within(
             QUERY_ANSWER_MAX,

@@ -50,6 +50,11 @@ fn spec(sandbox: &Sandbox) -> wire::SandboxSpec {
     }
 }
 
+/// What a spare must be to become this sandbox; `None` when none can.
+pub(crate) fn shape(sandbox: &Sandbox) -> Option<wire::Shape> {
+    wire::Shape::of(&spec(sandbox))
+}
+
 /// The owner's variables and those by which a program learns where it runs. The latter are facts
 /// and win over an owner's variable of the same name.
 fn environment(sandbox: &Sandbox) -> BTreeMap<String, String> {

@@ -1,12 +1,16 @@
 //! The host's runner, as seen from here: commands down, observations up.
 //!
 //! Must not: decide; it carries `api::runner` messages and turns them into words of the domain.
-//! Next: `client` for the calls, `observer` for the stream, `convert` for the words.
+//! Next: `client` for the calls, `observer` for the stream, `spares` for what it has ready, `convert`
+//! for the words.
 
 mod client;
 mod convert;
+mod lines;
 mod observer;
+mod spares;
 
 pub(crate) use client::{Client, Error};
-pub(crate) use convert::{command, report};
+pub(crate) use convert::{command, report, shape};
 pub(crate) use observer::{chain, observe};
+pub(crate) use spares::{Spares, follow as follow_spares};

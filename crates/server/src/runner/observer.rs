@@ -7,20 +7,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use sebring_api::runner::Observation;
 use sebring_core::lifecycle::{Observed, Step, absorb, decide};
 use tracing::{debug, info, warn};
 
 use super::client::{Error, Link};
+use super::lines::Lines;
 use super::report;
 use crate::app::App;
 use crate::reconcile;
 
-/// An observation is a few hundred bytes; a failure's message is bounded by the runner.
-const LINE_BYTES_MAX: usize = 1 << 20;
 /// Between attempts to connect: a restarted runner is back within a fraction of a second.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -59,7 +55,7 @@ async fn follow(app: &App) -> Error {
                 return error;
             }
             info!("runner connected");
-            read_lines(app, stream).await
+            read_lines(app, Lines::of(stream)).await
         }
         Err(error) => error,
     }
@@ -88,33 +84,17 @@ async fn compare(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-async fn read_lines(app: &App, mut stream: Incoming) -> Error {
-    let mut unread = BytesMut::new();
-    while let Some(frame) = stream.frame().await {
-        match frame {
-            Ok(frame) => {
-                if let Ok(data) = frame.into_data() {
-                    unread.extend_from_slice(&data);
-                }
-            }
-            Err(error) => return Error::BrokenOff(error.into()),
-        }
-        while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
-            let line = unread.split_to(end);
-            unread.advance(1);
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            match serde_json::from_slice(&line) {
-                Ok(observation) => hear(app, &observation).await,
-                Err(error) => return Error::NotUnderstood(error),
-            }
-        }
-        if unread.len() > LINE_BYTES_MAX {
-            return Error::BrokenOff("a line of the runner is too long".into());
+async fn read_lines(app: &App, mut lines: Lines) -> Error {
+    loop {
+        let observation = match lines.next().await {
+            Ok(line) => serde_json::from_slice(&line),
+            Err(error) => return error,
+        };
+        match observation {
+            Ok(observation) => hear(app, &observation).await,
+            Err(error) => return Error::NotUnderstood(error),
         }
     }
-    Error::BrokenOff("the runner ended the stream".into())
 }
 
 /// Records what is news; a sandbox that nobody owns is deleted.

@@ -26,7 +26,7 @@ use super::{Error, Timing, settings, wait};
 use crate::app::App;
 use crate::config::Config;
 use crate::snapshots::{self, Named};
-use crate::{random, reconcile};
+use crate::{random, reconcile, runner};
 
 /// The one region of one host.
 pub(crate) const REGION: &str = "us";
@@ -46,6 +46,7 @@ pub(crate) async fn create(
     let new = NewSandbox::parse(body, &app.config, app.now())?;
     let snapshot = choose_snapshot(app, &new).await?;
     let sandbox = new.into_sandbox(organization, snapshot, app.now());
+    let sandbox = with_spare(app, sandbox);
     timing.mark("parse");
 
     let id = sandbox.id;
@@ -54,7 +55,10 @@ pub(crate) async fn create(
         let name = sandbox.name.to_string();
         let write = app.store.write(|tx| tx.insert_sandbox(sandbox));
         let committed = write.await.map_err(|error| match error {
-            StoreError::NameTaken => Error::NameTaken(name),
+            StoreError::NameTaken => {
+                app.spares.give_back(id);
+                Error::NameTaken(name)
+            }
             other => Error::Store(other),
         })?;
         app.store.begin_sync(committed.at);
@@ -71,6 +75,30 @@ pub(crate) async fn create(
     }
     timing.mark("sync");
     started(waited.sandbox)
+}
+
+/// Under the id of a spare, when the runner has one that fits: it is up already.
+fn with_spare(app: &App, sandbox: Sandbox) -> Sandbox {
+    let is_known = |id| app.directory.sandbox(id).is_some();
+    let spare = runner::shape(&sandbox).and_then(|shape| app.spares.take(&shape, is_known));
+    let Some(id) = spare else {
+        return sandbox;
+    };
+    let name = if sandbox.name == own_name(sandbox.id) {
+        own_name(id)
+    } else {
+        sandbox.name
+    };
+    Sandbox {
+        id,
+        name,
+        ..sandbox
+    }
+}
+
+/// Of a sandbox that was given none.
+fn own_name(id: SandboxId) -> Name {
+    Name::parse(&id.to_string()).expect("the text of an id is a name")
 }
 
 /// A bring-up that failed is an error for the caller; one that goes on is not.
@@ -163,9 +191,7 @@ impl NewSandbox {
         Sandbox {
             id,
             organization,
-            name: self.name.unwrap_or_else(|| {
-                Name::parse(&id.to_string()).expect("the text of an id is a name")
-            }),
+            name: self.name.unwrap_or_else(|| own_name(id)),
             snapshot: snapshot.name,
             template: snapshot.facts.name,
             user: self.user,

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use sebring_api::runner::{
     Command, FailureCode, Goal, Host, Inventory, Observation, ObservedState, Phase, SandboxSpec,
-    SnapshotFacts, SnapshotStage, StopReason,
+    SnapshotFacts, SnapshotStage, Spare, StopReason,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use tokio::net::UnixListener;
@@ -29,6 +29,7 @@ struct Shared {
     path: PathBuf,
     state: Mutex<State_>,
     changes: broadcast::Sender<Observation>,
+    spares: watch::Sender<Vec<Spare>>,
     /// Commands are carried out only while this is true.
     gate: watch::Sender<bool>,
     server: Mutex<Option<JoinHandle<()>>>,
@@ -56,6 +57,7 @@ impl FakeRunner {
             state: Mutex::new(state),
             changes: broadcast::Sender::new(1_024),
             gate: watch::Sender::new(true),
+            spares: watch::Sender::default(),
             server: Mutex::new(None),
         };
         Self {
@@ -71,6 +73,7 @@ impl FakeRunner {
             .route("/v1/sandboxes", get(inventory))
             .route("/v1/sandboxes/{id}", get(observation).put(command))
             .route("/v1/observations", get(observations))
+            .route("/v1/spares", get(spares))
             .route("/v1/host", get(host))
             .route("/v1/snapshots", get(snapshots))
             .with_state(self.clone());
@@ -106,6 +109,11 @@ impl FakeRunner {
             state: ObservedState::Absent,
             phases: vec![],
         }
+    }
+
+    /// Has these spares from now on.
+    pub(crate) fn announce(&self, spares: Vec<Spare>) {
+        self.shared.spares.send_replace(spares);
     }
 
     /// Commands wait from now on.
@@ -274,6 +282,22 @@ async fn inventory(State(runner): State<FakeRunner>) -> Json<Inventory> {
         incarnation: state.incarnation,
         sandboxes: state.sandboxes.values().cloned().collect(),
     })
+}
+
+async fn spares(State(runner): State<FakeRunner>) -> Body {
+    let mut changes = runner.shared.spares.subscribe();
+    changes.mark_changed();
+    let lists = futures_util::stream::unfold(changes, |mut changes| async {
+        changes.changed().await.ok()?;
+        let list = changes.borrow_and_update().clone();
+        Some((list, changes))
+    });
+    let lines = lists.map(|list| {
+        let mut line = serde_json::to_vec(&list).unwrap();
+        line.push(b'\n');
+        Ok::<_, std::io::Error>(line)
+    });
+    Body::from_stream(lines)
 }
 
 async fn observations(State(runner): State<FakeRunner>) -> Body {

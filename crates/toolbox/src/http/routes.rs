@@ -7,9 +7,10 @@ use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post, put};
 use http::{Method, StatusCode, header};
-use sebring_api::boot::{LIMITS_ROUTE, TERMINAL_ROUTE};
+use sebring_api::boot::{CLAIM_ROUTE, LIMITS_ROUTE, TERMINAL_ROUTE};
 
 use super::error::Failure;
+use crate::claim;
 use crate::computer;
 use crate::files::{
     bulk_download, bulk_upload, change, directories, download, find, info as file_info, list,
@@ -127,6 +128,7 @@ fn network() -> Router<Arc<Toolbox>> {
         .route("/_sebring/tcp/{port}", post(tcp::stream))
         .route(TERMINAL_ROUTE, get(web::connect))
         .route(LIMITS_ROUTE, put(info::limits::change))
+        .route(CLAIM_ROUTE, put(claim::claim))
 }
 
 fn git() -> Router<Arc<Toolbox>> {

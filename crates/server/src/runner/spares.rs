@@ -1,0 +1,169 @@
+//! The spares that the runner has announced, and which of them were given to new sandboxes.
+//!
+//! A spare is a hint: a sandbox gets its id, and the runner does the rest when it is told of that
+//! sandbox. One that is gone by then costs nothing but the time it would have saved.
+//!
+//! Must not: give one out twice. Two sandboxes cannot have one id.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sebring_api::runner::{Shape, Spare};
+use sebring_core::id::SandboxId;
+use tracing::debug;
+
+use super::client::{Error, Link};
+use super::lines::Lines;
+use super::observer::chain;
+use crate::app::App;
+
+/// Between attempts to listen to a runner that is there; one that is not is waited for.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    announced: Vec<Spare>,
+    /// Of those announced. What was given out stays announced for a moment.
+    given: HashSet<SandboxId>,
+}
+
+impl Spares {
+    /// The runner's newest word. An id that it no longer mentions never comes back.
+    fn hear(&self, announced: Vec<Spare>) {
+        let mut state = self.0.lock();
+        let known: HashSet<_> = announced.iter().map(|spare| spare.id).collect();
+        state.given.retain(|id| known.contains(id));
+        state.announced = announced;
+    }
+
+    /// The id of a spare that nobody else gets. `is_known` tells ids that are sandboxes already:
+    /// given out by a server that was here before.
+    pub(crate) fn take(
+        &self,
+        shape: &Shape,
+        is_known: impl Fn(SandboxId) -> bool,
+    ) -> Option<SandboxId> {
+        let mut state = self.0.lock();
+        let is_free = |spare: &&Spare| {
+            spare.shape == *shape && !state.given.contains(&spare.id) && !is_known(spare.id)
+        };
+        let id = state.announced.iter().find(is_free)?.id;
+        state.given.insert(id);
+        Some(id)
+    }
+
+    /// Those that can still be given out.
+    pub(crate) fn count(&self) -> usize {
+        let state = self.0.lock();
+        state.announced.len() - state.given.len()
+    }
+
+    /// No sandbox was made of it.
+    pub(crate) fn give_back(&self, id: SandboxId) {
+        self.0.lock().given.remove(&id);
+    }
+}
+
+/// Listens to the runner until the server stops.
+pub(crate) async fn follow(app: App) {
+    let mut link = app.runner.link();
+    loop {
+        // All only wait, and the first list of a new stream has everything.
+        tokio::select! {
+            biased;
+            () = app.tasks.stopped() => return,
+            up = link.wait_for(|link| *link == Link::Up) => if up.is_err() { return },
+        }
+        tokio::select! {
+            biased;
+            () = app.tasks.stopped() => return,
+            ended = listen(&app) => debug!(error = %chain(&ended), "spares not heard of"),
+        }
+        app.spares.hear(Vec::new());
+        tokio::select! {
+            biased;
+            () = app.tasks.stopped() => return,
+            () = tokio::time::sleep(RETRY_WAIT) => {}
+        }
+    }
+}
+
+async fn listen(app: &App) -> Error {
+    let mut lines = match app.runner.spares().await {
+        Ok(stream) => Lines::of(stream),
+        Err(error) => return error,
+    };
+    loop {
+        let announced = match lines.next().await {
+            Ok(line) => serde_json::from_slice(&line),
+            Err(error) => return error,
+        };
+        match announced {
+            Ok(announced) => app.spares.hear(announced),
+            Err(error) => return Error::NotUnderstood(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sebring_api::runner::ResourceSpec;
+
+    use super::*;
+
+    fn shape(snapshot: &str) -> Shape {
+        let resources = ResourceSpec {
+            cpus: 1,
+            memory_gib: 1,
+            disk_gib: 3,
+        };
+        Shape {
+            snapshot: snapshot.into(),
+            resources,
+        }
+    }
+
+    fn announced(count: usize) -> Vec<Spare> {
+        let spare = |_| Spare {
+            id: SandboxId::random(),
+            shape: shape("a"),
+        };
+        (0..count).map(spare).collect()
+    }
+
+    #[test]
+    fn each_is_given_out_once_however_often_it_is_announced() {
+        let spares = Spares::default();
+        let two = announced(2);
+        spares.hear(two.clone());
+        let first = spares.take(&shape("a"), |_| false).unwrap();
+        spares.hear(two);
+        let second = spares.take(&shape("a"), |_| false).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(spares.take(&shape("a"), |_| false), None);
+        spares.give_back(first);
+        assert_eq!(spares.take(&shape("a"), |_| false), Some(first));
+    }
+
+    #[test]
+    fn another_shape_or_a_sandbox_that_exists_gets_none() {
+        let spares = Spares::default();
+        spares.hear(announced(1));
+        assert_eq!(spares.take(&shape("b"), |_| false), None);
+        assert_eq!(spares.take(&shape("a"), |_| true), None);
+        assert!(spares.take(&shape("a"), |_| false).is_some());
+    }
+
+    #[test]
+    fn what_the_runner_no_longer_has_is_forgotten() {
+        let spares = Spares::default();
+        spares.hear(announced(1));
+        spares.hear(Vec::new());
+        assert_eq!(spares.take(&shape("a"), |_| false), None);
+        assert!(spares.0.lock().given.is_empty());
+    }
+}
