@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::keymap::Keymap;
 use super::keys::{Modifier, modifiers};
@@ -19,6 +20,9 @@ use crate::toolbox::Toolbox;
 const CLICKS: std::ops::RangeInclusive<i64> = 1..=10;
 /// Steps of a wheel in one request.
 const SCROLL_MAX: i64 = 1000;
+/// How long a move may be held back by somebody before the pointer is told as it is.
+const ARRIVAL_MAX: Duration = Duration::from_millis(500);
+const ARRIVAL_LOOK: Duration = Duration::from_millis(2);
 /// A drag in one leap is none for programs that watch the way.
 const DRAG_STEPS: i32 = 20;
 const DRAG_STEP_PAUSE: Duration = Duration::from_millis(5);
@@ -97,7 +101,7 @@ pub(crate) async fn go(
     let action = move |display: &Display| {
         let to = within(display, to, ["x", "y"])?;
         display.move_to(to.0, to.1)?;
-        here(display)
+        arrived(display, to)
     };
     exclusively(&toolbox, action).await.map(Json)
 }
@@ -120,7 +124,7 @@ pub(crate) async fn click(
             }
             Ok(())
         })?;
-        here(display)
+        arrived(display, at)
     };
     exclusively(&toolbox, action).await.map(Json)
 }
@@ -151,12 +155,15 @@ async fn stroke(
         (x, y) => Some((given("x", x)?, given("y", y)?)),
     };
     let action = move |display: &Display| {
-        if let Some(at) = at {
-            let at = within(display, at, ["x", "y"])?;
-            display.move_to(at.0, at.1)?;
+        let at = at.map(|at| within(display, at, ["x", "y"])).transpose()?;
+        if let Some((x, y)) = at {
+            display.move_to(x, y)?;
         }
         display.button(button, stroke)?;
-        here(display)
+        match at {
+            Some(at) => arrived(display, at),
+            None => here(display),
+        }
     };
     exclusively(toolbox, action).await.map(Json)
 }
@@ -183,7 +190,7 @@ pub(crate) async fn drag(
             display.button(button, Stroke::Release)?;
             moved
         })?;
-        here(display)
+        arrived(display, to)
     };
     exclusively(&toolbox, action).await.map(Json)
 }
@@ -225,6 +232,16 @@ fn here(display: &Display) -> Result<Position, display::Error> {
         x: x.into(),
         y: y.into(),
     })
+}
+
+/// Where the pointer is once it is at `to`: a window manager that looks at a press first holds
+/// everything after it back for a moment. A program may also keep it elsewhere for good.
+fn arrived(display: &Display, to: (i16, i16)) -> Result<Position, display::Error> {
+    let deadline = Instant::now() + ARRIVAL_MAX;
+    while display.pointer()? != to && Instant::now() < deadline {
+        display.pause(ARRIVAL_LOOK)?;
+    }
+    here(display)
 }
 
 fn pull(display: &Display, from: (i16, i16), to: (i16, i16)) -> Result<(), display::Error> {
