@@ -17,12 +17,15 @@ from rig.host import Host
 from rig.installation import Installation
 
 CLIENT = "resilience"
+# Enough for each kind to be drawn, few enough for every run.
+AT_RANDOM_SECONDS = 10
 FIGURES = pytest.StashKey[list[str]]()
 LOG = pytest.StashKey[results.ResultLog]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--results", help="write one JSON line per test to this file")
+    parser.addoption("--minutes", type=float, help="how long to torment at random instead of seconds")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,6 +102,13 @@ def clocks(client: Client) -> dict[str, str]:
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Prints a measured figure at the end of the run."""
     return request.config.stash[FIGURES].append
+
+
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> float:
+    """How long a test that goes on at random goes on."""
+    minutes = request.config.getoption("--minutes")
+    return AT_RANDOM_SECONDS if minutes is None else minutes * 60
 
 
 @pytest.fixture

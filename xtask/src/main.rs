@@ -29,6 +29,7 @@ usage: cargo xtask COMMAND
       --server         use the server named by DAYTONA_API_URL and DAYTONA_API_KEY
       -- ARGS          pass ARGS to pytest and leave out the other suites
   resilience [ARGS]    kill, fill and abuse an installation of its own; ARGS go to pytest
+  torture [--minutes N] the part of it about sessions, with torments at random for so long (30)
 ";
 
 fn main() -> ExitCode {
@@ -46,7 +47,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         bail!("no command\n\n{USAGE}");
     }
     let command = args.remove(0);
-    if !["conformance", "resilience"].contains(&command.as_str()) && !args.is_empty() {
+    if !["conformance", "resilience", "torture"].contains(&command.as_str()) && !args.is_empty() {
         bail!("{command} takes no arguments\n\n{USAGE}");
     }
     match command.as_str() {
@@ -56,6 +57,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         "openapi" => openapi::write().map(|()| ExitCode::SUCCESS),
         "conformance" => conformance::run(&conformance::Choice::parse(args)?).map(tally::conclude),
         "resilience" => conformance::resilience::run(&args).map(tally::conclude),
+        "torture" => conformance::resilience::torture(&args).map(tally::conclude),
         "help" | "--help" | "-h" => {
             run::line(USAGE);
             Ok(ExitCode::SUCCESS)
