@@ -154,14 +154,33 @@ async fn what_is_not_there_yet_says_so() {
     world.get("/volumes/by-name/x").await.refused(404);
     world.get("/object-storage/push-access").await.refused(503);
     world.get("/sandbox/box/build-logs-url").await.refused(404);
-    assert_eq!(
-        world
-            .get("/sandbox/box/telemetry/metrics?from=a&to=b")
-            .await
-            .ok(),
-        json!({"series": []})
-    );
     let unknown = world.get("/nothing").await.refused(404);
     assert_eq!(unknown, "Cannot GET /api/nothing");
     world.delete("/config").await.refused(405);
+}
+
+#[tokio::test]
+async fn use_over_time_is_cut_to_what_was_asked_for() {
+    let world = World::new().await;
+    world.create(json!({"name": "box"})).await;
+    let path = "/sandbox/box/telemetry/metrics";
+    let cpu = "metricNames=daytona.sandbox.cpu.utilization&metricNames=unknown";
+    let day = "from=1970-01-01T00:00:00Z&to=1970-01-02T00:00:00Z";
+    let point = json!({"timestamp": "1970-01-01T00:00:30.000Z", "value": 50.0});
+    let series = json!([{"metricName": "daytona.sandbox.cpu.utilization", "dataPoints": [point]}]);
+    let seen = world.get(&format!("{path}?{day}&{cpu}")).await.ok();
+    assert_eq!(seen["series"], series);
+    let all = world.get(&format!("{path}?{day}")).await.ok();
+    assert_eq!(all["series"].as_array().unwrap().len(), 7);
+    let later = "from=1970-01-01T00:00:31Z&to=1970-01-02T00:00:00Z";
+    let seen = world.get(&format!("{path}?{later}")).await.ok();
+    assert_eq!(seen, json!({"series": []}));
+
+    let missing = world.get(path).await.refused(400);
+    assert!(missing.contains("from is required"), "{missing}");
+    let turned = "from=1970-01-02T00:00:00Z&to=1970-01-01T00:00:00Z";
+    let turned = world.get(&format!("{path}?{turned}")).await.refused(400);
+    assert!(turned.contains("must not be after to"), "{turned}");
+    let nowhere = format!("/sandbox/none/telemetry/metrics?{day}");
+    world.get(&nowhere).await.refused(404);
 }

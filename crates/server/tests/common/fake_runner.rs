@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use sebring_api::runner::{
     Command, FailureCode, Goal, Host, Inventory, Observation, ObservedState, Phase, SandboxSpec,
-    SnapshotFacts, SnapshotStage, Spare, StopReason,
+    SnapshotFacts, SnapshotStage, Spare, StopReason, UsageSample,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use tokio::net::UnixListener;
@@ -72,6 +72,7 @@ impl FakeRunner {
         let router = Router::new()
             .route("/v1/sandboxes", get(inventory))
             .route("/v1/sandboxes/{id}", get(observation).put(command))
+            .route("/v1/sandboxes/{id}/usage", get(usage))
             .route("/v1/observations", get(observations))
             .route("/v1/spares", get(spares))
             .route("/v1/host", get(host))
@@ -320,6 +321,18 @@ async fn observations(State(runner): State<FakeRunner>) -> Body {
         Ok(Bytes::from(line))
     });
     Body::from_stream(lines)
+}
+
+/// Half a processor was busy between these.
+async fn usage() -> Json<Vec<UsageSample>> {
+    let sample = |at_unix, cpu_us| UsageSample {
+        at_unix,
+        cpu_us,
+        memory_bytes: 1,
+        memory_cache_bytes: 0,
+        disk_bytes: 1,
+    };
+    Json(vec![sample(15, 0), sample(30, 7_500_000)])
 }
 
 async fn host(State(runner): State<FakeRunner>) -> Json<Host> {
