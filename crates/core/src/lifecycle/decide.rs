@@ -190,6 +190,8 @@ fn shown_stopped(record: &Record, why: &WhyStopped) -> Shown {
         },
         Observed::Stopped(_) => match why {
             WhyStopped::Resized { .. } if !record.is_answered() => Shown::Resizing,
+            // Of before a start that was under way, and may have got far.
+            WhyStopped::Asked(_) if !record.is_answered() => Shown::Stopping,
             WhyStopped::Resized { .. } | WhyStopped::Asked(_) | WhyStopped::Ended => Shown::Stopped,
         },
         Observed::Unseen | Observed::Running { .. } | Observed::Failed(_) | Observed::Gone => {

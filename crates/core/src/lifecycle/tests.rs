@@ -236,6 +236,21 @@ fn a_refused_resize_is_taken_back_and_never_shown_as_an_error() {
 }
 
 #[test]
+fn a_stop_that_overtakes_a_start_is_under_way_until_it_is_answered() {
+    let stopped = Record {
+        intent: Intent::Stopped(WhyStopped::Asked(StopMode::Graceful)),
+        observed: Observed::Stopped(StopReason::Asked),
+        ..live(WhyRunning::Created)
+    };
+    assert_eq!(shown_state(&stopped), Shown::Stopped);
+    let starting = ask_start(&stopped, NOW).unwrap().unwrap();
+    let stopping = ask_stop(&starting, StopMode::Graceful).unwrap().unwrap();
+    assert_eq!(shown_state(&stopping), Shown::Stopping);
+    let done = absorb(&stopping, &report(4, Reported::Stopped(StopReason::Asked)));
+    assert_eq!(shown_state(&done), Shown::Stopped);
+}
+
+#[test]
 fn a_late_answer_to_an_old_wish_does_not_answer_the_new_one() {
     let stopping = ask_stop(&live(WhyRunning::Created), StopMode::Graceful)
         .unwrap()
