@@ -25,9 +25,10 @@ const ARRIVAL_MAX: Duration = Duration::from_millis(500);
 const ARRIVAL_LOOK: Duration = Duration::from_millis(2);
 /// A drag in one leap is none for programs that watch the way.
 const DRAG_STEPS: i32 = 20;
-const DRAG_STEP_PAUSE: Duration = Duration::from_millis(5);
-/// Programs take a press as the begin of a drag only when it lasts.
-const DRAG_GRAB_PAUSE: Duration = Duration::from_millis(60);
+const DRAG_STEP_PAUSE: Duration = Duration::from_millis(8);
+/// Programs take a press as the begin of a drag only when it lasts, and may look at the button
+/// themselves after they have seen it move: on a busy host they come to it late.
+const DRAG_GRAB_PAUSE: Duration = Duration::from_millis(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Position {
@@ -254,7 +255,7 @@ fn pull(display: &Display, from: (i16, i16), to: (i16, i16)) -> Result<(), displ
         display.move_to(between(from.0, to.0), between(from.1, to.1))?;
         display.pause(DRAG_STEP_PAUSE)?;
     }
-    Ok(())
+    display.pause(DRAG_GRAB_PAUSE)
 }
 
 fn held(display: &Display, modifiers: &[Modifier]) -> Result<Vec<u8>, display::Error> {
