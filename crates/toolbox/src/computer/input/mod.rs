@@ -12,11 +12,12 @@ pub(crate) mod mouse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
-    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT,
-    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
+    AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ClientMessageEvent, ConnectionExt as _,
+    CreateWindowAux, EventMask, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
+    WindowClass,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 
@@ -27,6 +28,10 @@ use crate::toolbox::Toolbox;
 
 /// How long a request waits for another's input to end.
 const TURN_MAX: Duration = Duration::from_secs(30);
+
+/// A window manager that is slower is not waited for.
+const MANAGER_WAIT_MAX: Duration = Duration::from_secs(1);
+const MANAGER_LOOK: Duration = Duration::from_millis(2);
 
 /// Which way a key or a button goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +99,38 @@ impl Display {
         let pause = rustix::event::Timespec::try_from(pause).ok();
         // Waits for no descriptor at all; a signal only makes it shorter.
         let _passed = rustix::event::poll(nothing, pause.as_ref());
+        Ok(())
+    }
+
+    /// Waits until the window manager has done all that happened before: while it takes note of a
+    /// changed keyboard, it misses presses. It is asked for something that it answers in turn; one
+    /// that never does costs [`MANAGER_WAIT_MAX`].
+    fn wait_for_manager(&self) -> Result<(), display::Error> {
+        let question = self.atom("_NET_REQUEST_FRAME_EXTENTS")?;
+        let answer = self.atom("_NET_FRAME_EXTENTS")?;
+        let window = self
+            .x
+            .generate_id()
+            .map_err(|error| display::Error::Broken(error.to_string()))?;
+        let unseen = CreateWindowAux::new().override_redirect(1);
+        let class = WindowClass::INPUT_OUTPUT;
+        self.x
+            .create_window(0, window, self.root, 0, 0, 1, 1, 0, class, 0, &unseen)?;
+        let message = ClientMessageEvent::new(32, window, question, [0; 5]);
+        let to_manager = EventMask::SUBSTRUCTURE_REDIRECT | EventMask::SUBSTRUCTURE_NOTIFY;
+        self.x.send_event(false, self.root, to_manager, message)?;
+        let deadline = Instant::now() + MANAGER_WAIT_MAX;
+        loop {
+            let property = self
+                .x
+                .get_property(false, window, answer, AtomEnum::ANY, 0, 1)?
+                .reply()?;
+            if property.value_len > 0 || Instant::now() >= deadline {
+                break;
+            }
+            self.pause(MANAGER_LOOK)?;
+        }
+        self.x.destroy_window(window)?;
         Ok(())
     }
 

@@ -183,6 +183,7 @@ pub(crate) async fn drag(
     let action = move |display: &Display| {
         let from = within(display, from, ["startX", "startY"])?;
         let to = within(display, to, ["endX", "endY"])?;
+        display.wait_for_manager()?;
         display.holding(&held(display, &modifiers)?, || {
             display.move_to(from.0, from.1)?;
             display.button(button, Stroke::Press)?;
