@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::disk::showing;
+use crate::disk::{reserve, showing};
 use crate::history::{self, SAMPLE_EVERY};
 use crate::runner::Shared;
 
@@ -27,6 +27,10 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     let own = Arc::clone(shared);
     shared
         .tasks
+        .spawn("host disk", async move { keep_reserve(own).await });
+    let own = Arc::clone(shared);
+    shared
+        .tasks
         .spawn("history", async move { keep_history(own).await });
 }
 
@@ -42,6 +46,23 @@ async fn show_disk_use(shared: Arc<Shared>) {
         let refresh = move || showing::refresh(&worker.pool, &worker.running());
         if let Err(error) = tokio::task::spawn_blocking(refresh).await {
             warn!(error = %error, "measuring disks panicked");
+        }
+    }
+}
+
+/// Keeps the host's disk from being filled.
+async fn keep_reserve(shared: Arc<Shared>) {
+    loop {
+        let worker = Arc::clone(&shared);
+        match tokio::task::spawn_blocking(move || reserve::keep(&worker.pool)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(error = %error, "cannot look after the host's disk"),
+            Err(error) => warn!(error = %error, "looking after the host's disk panicked"),
+        }
+        // Both only wait.
+        tokio::select! {
+            () = shared.tasks.stopped() => return,
+            () = tokio::time::sleep(reserve::LOOK_EVERY) => {}
         }
     }
 }

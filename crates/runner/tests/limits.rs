@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Fixture, running, socket_of, spec, stopped};
+use common::{Dirs, Fixture, SmallDisk, running, socket_of, spec, stopped};
 use sebring_api::runner::StopMode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,6 +73,34 @@ async fn a_full_disk_is_the_sandboxes_own_and_can_be_emptied_also_after_a_restar
         common::sh(&socket, "dd if=/dev/zero of=/again bs=1M count=100 && sync").0,
         0
     );
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sandboxes_that_may_write_more_than_the_host_has_are_refused_and_break_nothing() {
+    let small = SmallDisk::mount(768 << 20);
+    let fixture = Fixture::start_in(Dirs::in_dir(&small.dir)).await;
+    let mut greedy = spec();
+    greedy.resources.disk_gib = 4;
+    let (one, other) = (fixture.up(greedy.clone()).await, fixture.up(greedy).await);
+
+    let (_, said) = one.sh("dd if=/dev/zero of=/big bs=1M count=2000; sync");
+    assert!(said.contains("Disk quota exceeded"), "{said}");
+    let (_, said) = other.sh("dd if=/dev/zero of=/big bs=1M count=2000; sync");
+    assert!(said.contains("Disk quota exceeded"), "{said}");
+    let left = rustix::fs::statvfs(&small.dir).unwrap();
+    assert!(
+        left.f_bavail * left.f_frsize >= 8 << 20,
+        "the reserve was written to"
+    );
+
+    // What one gives back both may use, once it is the host's again.
+    one.must("rm /big && sync");
+    common::eventually("there is room again", || {
+        (other.sh("dd if=/dev/zero of=/more bs=1M count=100").0 == 0).then_some(())
+    })
+    .await;
+    one.must("echo kept > /file && sync && grep kept /file");
     fixture.close().await;
 }
 

@@ -61,11 +61,36 @@ pub fn enable_quotas(filesystem: BorrowedFd<'_>, quotas: Quotas) -> io::Result<(
         Quotas::Full => 1,
         Quotas::Simple => 4,
     };
-    match ioctl(
-        filesystem,
-        QUOTA_CTL,
-        &mut QuotaControl { command, status: 0 },
-    ) {
+    let mut args = QuotaControl { command, status: 0 };
+    existing_is_fine(ioctl(filesystem, QUOTA_CTL, &mut args))
+}
+
+/// Makes a quota group that counts what its members use together; one that exists is fine.
+///
+/// A group's number has its level, 1 or more, in the upper 16 bits: see [`shared_group`].
+pub fn create_group(filesystem: BorrowedFd<'_>, group: u64) -> io::Result<()> {
+    let mut args = QgroupCreate { create: 1, group };
+    existing_is_fine(ioctl(filesystem, QGROUP_CREATE, &mut args))
+}
+
+/// Number of a group that others can be members of.
+#[must_use]
+pub const fn shared_group(number: u32) -> u64 {
+    (1 << 48) | number as u64
+}
+
+/// Makes the subvolume of `dir` a member of `group`; already being one is fine.
+pub fn join_group(dir: BorrowedFd<'_>, group: u64) -> io::Result<()> {
+    let mut args = QgroupAssign {
+        assign: 1,
+        member: subvolume_id(dir)?,
+        group,
+    };
+    existing_is_fine(ioctl(dir, QGROUP_ASSIGN, &mut args))
+}
+
+fn existing_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
         other => other,
     }
@@ -73,19 +98,25 @@ pub fn enable_quotas(filesystem: BorrowedFd<'_>, quotas: Quotas) -> io::Result<(
 
 /// Limits what the subvolume of `dir` may refer to, in bytes.
 pub fn limit_subvolume(dir: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
+    // Zero means the subvolume of the descriptor.
+    limit_group(dir, 0, bytes)
+}
+
+/// Limits what the members of `group` may refer to together, in bytes; `u64::MAX` is no limit.
+pub fn limit_group(filesystem: BorrowedFd<'_>, group: u64, bytes: u64) -> io::Result<()> {
     let mut args = QgroupLimit {
-        // Zero means the subvolume of the descriptor.
-        qgroup_id: 0,
+        qgroup_id: group,
         flags: LIMIT_MAX_REFERENCED,
         max_referenced: bytes,
         max_exclusive: 0,
         reserved_referenced: 0,
         reserved_exclusive: 0,
     };
-    ioctl(dir, QGROUP_LIMIT, &mut args)
+    ioctl(filesystem, QGROUP_LIMIT, &mut args)
 }
 
-/// Bytes that the quota group of subvolume `id` refers to, as of the last commit; 0 without one.
+/// Bytes that the quota group `id` refers to, a subvolume's or a shared one, as of the last
+/// commit; 0 without one.
 pub fn referenced_bytes(filesystem: BorrowedFd<'_>, id: u64) -> io::Result<u64> {
     let mut search = Search {
         // One key exactly: keys are ordered as (object, type, offset), so a range of types would
@@ -111,6 +142,17 @@ pub fn referenced_bytes(filesystem: BorrowedFd<'_>, id: u64) -> io::Result<u64> 
     }
     // A header of 32 bytes, then the item: its transaction, then what it refers to.
     Ok(u64_at(&search.buffer, 32 + 8).unwrap_or(0))
+}
+
+/// Gives blocks that are free back to the device, however they became free. Takes as long as there
+/// is something to give back.
+pub fn trim(filesystem: BorrowedFd<'_>) -> io::Result<()> {
+    let mut args = TrimRange {
+        start: 0,
+        length: u64::MAX,
+        min_length: 0,
+    };
+    ioctl(filesystem, TRIM, &mut args)
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -179,6 +221,19 @@ struct QuotaControl {
 }
 
 #[repr(C)]
+struct QgroupCreate {
+    create: u64,
+    group: u64,
+}
+
+#[repr(C)]
+struct QgroupAssign {
+    assign: u64,
+    member: u64,
+    group: u64,
+}
+
+#[repr(C)]
 struct QgroupLimit {
     qgroup_id: u64,
     flags: u64,
@@ -186,6 +241,13 @@ struct QgroupLimit {
     max_exclusive: u64,
     reserved_referenced: u64,
     reserved_exclusive: u64,
+}
+
+#[repr(C)]
+struct TrimRange {
+    start: u64,
+    length: u64,
+    min_length: u64,
 }
 
 #[repr(C)]
@@ -236,7 +298,13 @@ const TREE_SEARCH: u32 = request::<Search>(READ_WRITE, 17);
 const INO_LOOKUP: u32 = request::<InoLookup>(READ_WRITE, 18);
 const SNAP_CREATE_V2: u32 = request::<VolArgsV2>(WRITE, 23);
 const QUOTA_CTL: u32 = request::<QuotaControl>(READ_WRITE, 40);
+const QGROUP_ASSIGN: u32 = request::<QgroupAssign>(WRITE, 41);
+const QGROUP_CREATE: u32 = request::<QgroupCreate>(WRITE, 42);
 const QGROUP_LIMIT: u32 = request::<QgroupLimit>(2, 43);
+
+/// `FITRIM` of `linux/fs.h`, `_IOWR('X', 121, struct fstrim_range)`.
+const TRIM: u32 = 0xc018_5879;
+const _: () = assert!(size_of::<TrimRange>() == 0x18, "as the number says");
 
 #[cfg(test)]
 mod tests {
@@ -250,6 +318,8 @@ mod tests {
         assert_eq!(INO_LOOKUP, 0xd000_9412);
         assert_eq!(SNAP_CREATE_V2, 0x5000_9417);
         assert_eq!(QUOTA_CTL, 0xc010_9428);
+        assert_eq!(QGROUP_ASSIGN, 0x4018_9429);
+        assert_eq!(QGROUP_CREATE, 0x4010_942a);
         assert_eq!(QGROUP_LIMIT, 0x8030_942b);
     }
 }

@@ -14,6 +14,7 @@
 //! Must not: know what runs on a disk. Next: `sandbox` here for one disk.
 
 mod mounting;
+pub(crate) mod reserve;
 pub(crate) mod showing;
 
 use std::ffi::OsStr;
@@ -29,6 +30,9 @@ use sebring_core::id::SandboxId;
 use sebring_sys::btrfs::{self, Quotas};
 use tracing::{info, warn};
 
+use self::reserve::Reserve;
+
+const IMAGE: &str = "pool.img";
 /// Room that the pool may take by default when the caller has no opinion: sparse, so it costs
 /// what is stored. Must leave the host's own disk something.
 const HOST_SHARE_PERCENT: u64 = 80;
@@ -57,6 +61,8 @@ pub struct Pool {
     trash: File,
     /// `None` when this kernel counts nothing: limits are not enforced.
     quotas: Option<Quotas>,
+    /// `None` when there is no way to limit all disks together.
+    reserve: Option<Reserve>,
     deletions: AtomicU64,
 }
 
@@ -66,7 +72,7 @@ impl Pool {
     /// `size_bytes` is what it may grow to; `None` takes a share of the host's disk.
     pub fn open(data_dir: &Path, size_bytes: Option<u64>) -> Result<Self, Error> {
         let root = data_dir.join("pool");
-        let image = data_dir.join("pool.img");
+        let image = data_dir.join(IMAGE);
         make_dir(&root, 0o711)?;
         if !mounting::is_mounted(&root)? {
             let size = match size_bytes {
@@ -80,14 +86,20 @@ impl Pool {
         }
         let sandboxes = open_dir(&root.join("sandboxes"))?;
         let quotas = enable_quotas(&sandboxes);
+        let reserve = quotas.and_then(|_| prepare_reserve(&sandboxes));
         let trash = open_dir(&root.join("trash"))?;
-        Ok(Self {
+        let pool = Self {
             root,
             sandboxes,
             trash,
             quotas,
+            reserve,
             deletions: AtomicU64::new(0),
-        })
+        };
+        if let Err(error) = reserve::keep(&pool) {
+            warn!(error = %error, "cannot look after the host's disk");
+        }
+        Ok(pool)
     }
 
     /// Unmounts. Fails while sandboxes on this host still use it in a visible place; those that
@@ -146,6 +158,9 @@ impl Pool {
             Err(error) => return Err(error),
         };
         self.limit_disk(id, limit_bytes)?;
+        if self.reserve.is_some() {
+            Reserve::count_in(&File::open(&path)?)?;
+        }
         for part in ["upper", "work"] {
             ignore_existing(fs::DirBuilder::new().mode(0o755).create(path.join(part)))?;
         }
@@ -238,11 +253,12 @@ impl Pool {
         Ok(path)
     }
 
-    /// Total and free bytes of the pool, and no more than the host's disk can still give.
+    /// Total and free bytes of the pool, and no more than the host's disk can still give without
+    /// its reserve.
     pub fn space(&self) -> io::Result<(u64, u64)> {
         let pool = rustix::fs::statvfs(&self.root)?;
-        let host = rustix::fs::statvfs(self.root.parent().unwrap_or(&self.root))?;
-        let free = (pool.f_bavail * pool.f_frsize).min(host.f_bavail * host.f_frsize);
+        let host = reserve::host_room(self.root.parent().unwrap_or(&self.root))?;
+        let free = (pool.f_bavail * pool.f_frsize).min(host);
         Ok((pool.f_blocks * pool.f_frsize, free))
     }
 }
@@ -262,6 +278,14 @@ fn enable_quotas(filesystem: &File) -> Option<Quotas> {
     }
     warn!("disk limits cannot be enforced on this host");
     None
+}
+
+fn prepare_reserve(filesystem: &File) -> Option<Reserve> {
+    Reserve::prepare(filesystem)
+        .inspect_err(|error| {
+            warn!(error = %error, "the host's disk cannot be kept from being filled by all sandboxes together");
+        })
+        .ok()
 }
 
 fn host_share(data_dir: &Path) -> Result<u64, Error> {

@@ -33,8 +33,12 @@ pub(crate) struct Dirs {
 
 impl Dirs {
     pub(crate) fn new() -> Self {
+        Self::in_dir(Path::new("/var/tmp"))
+    }
+
+    pub(crate) fn in_dir(parent: &Path) -> Self {
         let name = SandboxId::random().to_string();
-        let data_dir = PathBuf::from("/var/tmp").join(format!("sebring-test-{}", &name[..8]));
+        let data_dir = parent.join(format!("sebring-test-{}", &name[..8]));
         // Sockets have short paths.
         let run_dir = PathBuf::from("/tmp").join(format!("sbt-{}", &name[..8]));
         fs::create_dir_all(&data_dir).unwrap();
@@ -99,6 +103,48 @@ impl Drop for Dirs {
     }
 }
 
+/// A host's disk that is soon full.
+#[derive(Debug)]
+pub(crate) struct SmallDisk {
+    pub dir: PathBuf,
+}
+
+impl SmallDisk {
+    pub(crate) fn mount(bytes: u64) -> Self {
+        let name = SandboxId::random().to_string();
+        let dir = PathBuf::from("/var/tmp").join(format!("sebring-test-host-{}", &name[..8]));
+        fs::create_dir_all(&dir).unwrap();
+        let image = dir.with_extension("img");
+        fs::File::create(&image).unwrap().set_len(bytes).unwrap();
+        tool("mkfs.ext4", ["-q".as_ref(), image.as_os_str()]);
+        tool(
+            "mount",
+            [
+                "-o".as_ref(),
+                "loop".as_ref(),
+                image.as_os_str(),
+                dir.as_os_str(),
+            ],
+        );
+        Self { dir }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The fixture's own clean-up has ended what was in it.
+        rustix::mount::unmount(&self.dir, rustix::mount::UnmountFlags::DETACH).ok();
+        drop(fs::remove_file(self.dir.with_extension("img")));
+        drop(fs::remove_dir(&self.dir));
+    }
+}
+
+fn tool<const N: usize>(program: &str, arguments: [&std::ffi::OsStr; N]) {
+    let output = std::process::Command::new(program).args(arguments).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+}
+
 /// A runner inside this process.
 pub(crate) struct Fixture {
     pub runner: Runner,
@@ -107,7 +153,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
-        let dirs = Dirs::new();
+        Self::start_in(Dirs::new()).await
+    }
+
+    pub(crate) async fn start_in(dirs: Dirs) -> Self {
         let runner = Runner::start(dirs.config()).await.unwrap();
         dirs.add_snapshot();
         Self { runner, dirs }
