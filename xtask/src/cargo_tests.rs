@@ -23,7 +23,7 @@ pub(crate) fn run_all() -> anyhow::Result<Tally> {
 }
 
 /// What one line of cargo's output adds: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-fn count(line: &str) -> Tally {
+pub(crate) fn count(line: &str) -> Tally {
     let Some(numbers) = line.strip_prefix("test result: ") else {
         return Tally::default();
     };

@@ -12,6 +12,7 @@ mod packages;
 mod run;
 mod tally;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ usage: cargo xtask COMMAND
       --server         use the server named by DAYTONA_API_URL and DAYTONA_API_KEY
       -- ARGS          pass ARGS to pytest and leave out the other suites
   resilience [ARGS]    kill, fill and abuse an installation of its own; ARGS go to pytest
+  vm [NAME…]           the runner's tests on Debian 12's own kernel, in an emulated machine; all of
+                       them or those named, such as `limits`
   torture [--minutes N] the part of it about sessions, with torments at random for so long (30)
 ";
 
@@ -47,7 +50,9 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         bail!("no command\n\n{USAGE}");
     }
     let command = args.remove(0);
-    if !["conformance", "resilience", "torture"].contains(&command.as_str()) && !args.is_empty() {
+    if !["conformance", "resilience", "torture", "vm"].contains(&command.as_str())
+        && !args.is_empty()
+    {
         bail!("{command} takes no arguments\n\n{USAGE}");
     }
     match command.as_str() {
@@ -58,6 +63,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         "conformance" => conformance::run(&conformance::Choice::parse(args)?).map(tally::conclude),
         "resilience" => conformance::resilience::run(&args).map(tally::conclude),
         "torture" => conformance::resilience::torture(&args).map(tally::conclude),
+        "vm" => vm::run(&args).map(tally::conclude),
         "help" | "--help" | "-h" => {
             run::line(USAGE);
             Ok(ExitCode::SUCCESS)

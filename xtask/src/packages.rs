@@ -12,7 +12,10 @@ use crate::run;
 
 /// A program (or a Python module, written `python:NAME`, or a path) and the Debian package that has
 /// it.
-const NEEDED: [(&str, &str); 22] = [
+pub(crate) type Need = (&'static str, &'static str);
+
+/// What `cargo xtask test` needs.
+const NEEDED: [Need; 22] = [
     ("cc", "gcc"),
     ("git", "git"),
     ("ip", "iproute2"),
@@ -44,7 +47,11 @@ const NEEDED: [(&str, &str); 22] = [
 const EXTRA_PATH: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 pub(crate) fn ensure() -> anyhow::Result<()> {
-    let missing = missing();
+    ensure_these(&NEEDED)
+}
+
+pub(crate) fn ensure_these(needed: &[Need]) -> anyhow::Result<()> {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -55,15 +62,15 @@ pub(crate) fn ensure() -> anyhow::Result<()> {
             missing.join(" ")
         )
     })?;
-    let still = self::missing();
+    let still = self::missing(needed);
     if !still.is_empty() {
         bail!("still missing after the installation: {}", still.join(" "));
     }
     Ok(())
 }
 
-fn missing() -> Vec<&'static str> {
-    NEEDED
+fn missing(needed: &[Need]) -> Vec<&'static str> {
+    needed
         .iter()
         .filter(|(tool, _)| !present(tool))
         .map(|(_, package)| *package)

@@ -327,9 +327,12 @@ pub(crate) fn socket_of(seen: &Observation) -> PathBuf {
     }
 }
 
-/// Waits until `ready` says something, for ten seconds.
+/// How long something may take that takes milliseconds: an emulated host is fifty times slower.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `ready` says something, for [`PATIENCE`].
 pub(crate) async fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = ready() {
             return found;
@@ -345,7 +348,7 @@ pub(crate) async fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<
 /// A runner that has left the host may leave nothing there. The kernel takes the last mounts of
 /// ended sandboxes down in the background, and the loop device with them.
 pub(crate) fn expect_empty_host(place: &Place) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + PATIENCE;
     while !left_on_host(place).is_empty() && std::time::Instant::now() < deadline {
         std::thread::park_timeout(Duration::from_millis(10));
     }
