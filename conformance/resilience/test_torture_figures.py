@@ -1,5 +1,6 @@
 """How fast the toolbox starts commands and carries output. Prints figures; asserts what was carried."""
 
+import json
 import os
 import selectors
 import socket
@@ -8,6 +9,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+import websocket
 
 from rig.session import VERSION, Session
 
@@ -31,29 +33,60 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def rss_mib(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as file:
-        line = next(line for line in file if line.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024
+def memory_mib(pid: int) -> dict[str, float]:
+    """What the kernel says of a process's memory: `Rss`, `Pss`, `Private_Dirty` and so on."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return {name.rstrip(":"): int(kib) / 1024 for name, kib, _ in rows}
 
 
 def test_idle_memory(sandbox, host, figure):
-    figure(f"toolbox of a new sandbox: {rss_mib(host.toolbox_of(sandbox)):.2f} MiB")
+    memory = memory_mib(host.toolbox_of(sandbox))
+    figure(
+        f"toolbox of a new sandbox: {memory['Private_Dirty']:.2f} MiB of its own,"
+        f" {memory['Rss']:.2f} MiB with its program, which all sandboxes share"
+    )
+
+
+def percentiles(run, times: int) -> str:
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        took.append((time.perf_counter() - began) * 1000)
+    took.sort()
+    return f"p50 {statistics.median(took):.2f} ms, p99 {took[times * 99 // 100 - 1]:.2f} ms"
 
 
 def test_commands_one_after_the_other(sandbox, client, figure):
-    def measure(run):
-        took = []
-        for _ in range(200):
-            began = time.perf_counter()
-            run()
-            took.append((time.perf_counter() - began) * 1000)
-        took.sort()
-        return f"p50 {statistics.median(took):.2f} ms, p99 {took[-3]:.2f} ms"
-
-    figure(f"execute `true`: {measure(lambda: client.run(sandbox, 'true'))}")
+    figure(f"execute `true`: {percentiles(lambda: client.run(sandbox, 'true'), 200)}")
     with Session(client, sandbox) as session:
-        figure(f"`true` in a session: {measure(lambda: session.stdout('true'))}")
+        figure(f"`true` in a session: {percentiles(lambda: session.stdout('true'), 200)}")
+
+
+def test_cells_of_the_interpreter(sandbox, client, figure):
+    url = client.toolbox(sandbox, "/process/interpreter/execute").replace("http", "ws", 1)
+    contexts = client.toolbox(sandbox, "/process/interpreter/context")
+
+    def run(context: str) -> None:
+        socket = websocket.create_connection(url, 30, header=client.headers)
+        socket.send(json.dumps({"code": "print(1+1)", "contextId": context}))
+        assert json.loads(socket.recv()) == {"type": "stdout", "text": "2\n"}
+        socket.close()
+
+    def new_context() -> str:
+        answer = client.http.post(contexts, headers=client.headers, json={})
+        return answer.json()["id"]
+
+    def run_in_a_new_one() -> None:
+        context = new_context()
+        run(context)
+        assert client.http.delete(f"{contexts}/{context}", headers=client.headers).is_success
+
+    figure(f"a new context and its first cell: {percentiles(run_in_a_new_one, 20)}")
+    context = new_context()
+    run(context)
+    figure(f"`1+1` in a context: {percentiles(lambda: run(context), 200)}")
 
 
 def test_a_log_is_filled_and_read(sandbox, client, host, figure):

@@ -105,9 +105,7 @@ async fn sandboxes_outlive_a_killed_runner_and_are_adopted() {
     }
     common::send(&ended_meanwhile, "kill -TERM 1");
 
-    let started = Instant::now();
     let process = Process::start(&dirs).await;
-    assert!(started.elapsed() < Duration::from_secs(3));
     let inventory = process.inventory().unwrap();
     assert_ne!(inventory.incarnation, before);
     for (id, socket) in &ids {
