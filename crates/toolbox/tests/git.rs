@@ -161,7 +161,7 @@ fn a_hook_that_says_no_is_no_empty_commit() {
     write(&toolbox, "a", "1");
     ok(&add(&toolbox, &["a"]), 200);
     let reply = commit(&toolbox, "refused by the hook");
-    assert_eq!(reply.status, 500);
+    refused(&reply, 422, "UNPROCESSABLE_ENTITY");
     assert_eq!(reply.json()["message"], "no way");
 }
 
@@ -369,6 +369,29 @@ fn only_the_very_path_is_a_repository() {
         );
     }
     refused(&toolbox.get("/git/status"), 400, "BAD_REQUEST");
+}
+
+#[test]
+fn a_path_that_can_be_none_is_the_callers_mistake() {
+    let toolbox = start();
+    shell(&toolbox, "ln -s loop loop");
+    let (name, path) = ("x".repeat(300), "x/".repeat(3000));
+    for path in ["repo%00", "a%0Ab", "repo/loop", &name, &path] {
+        for route in ["status?", "branches?", "history?", "remotes?"] {
+            let reply = toolbox.get(&format!("/git/{route}path={path}"));
+            refused(&reply, 400, "BAD_REQUEST");
+        }
+        let reply = toolbox.get(&format!("/git/config?scope=local&key=a.b&path={path}"));
+        refused(&reply, 400, "BAD_REQUEST");
+    }
+    for (path, code) in [
+        ("repo/loop/deep", "BAD_REQUEST"),
+        (&name, "BAD_REQUEST"),
+        (&path, "INVALID_REQUEST_BODY"),
+    ] {
+        let reply = toolbox.post("/git/init", &json!({"path": path}));
+        refused(&reply, 400, code);
+    }
 }
 
 #[test]

@@ -221,12 +221,31 @@ fn a_login_in_the_address_is_used_and_not_kept() {
 }
 
 #[test]
+fn a_login_in_the_address_of_a_remote_is_used_for_its_fetch_and_not_kept() {
+    let setup = start();
+    setup.with_path("/git/init", json!({"initial_branch": "main"}));
+    let url = setup
+        .server
+        .url_with("me:s3cr3t%2Fp%40ss%3Aw%20ord", "private/repo.git");
+    for more in [json!({}), json!({"overwrite": true})] {
+        let mut request = json!({"name": "origin", "url": url, "fetch": true});
+        let fields = request.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        let reply = setup.with_path("/git/remotes", request);
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let remotes = setup.toolbox.get("/git/remotes?path=repo").json();
+        assert_eq!(remotes["remotes"][0]["url"], setup.private());
+    }
+    assert_eq!(setup.shell("git log --format=%s origin/main"), "first");
+    assert_eq!(setup.traces(), "");
+}
+
+#[test]
 fn the_login_given_counts_where_a_stale_one_is_stored() {
     let setup = start();
     ok(&setup.clone(&setup.private(), login()));
     let stale = setup.server.url_with("me:expired", "private/repo.git");
-    let overwrite = json!({"name": "origin", "url": stale, "overwrite": true});
-    assert_eq!(setup.with_path("/git/remotes", overwrite).status, 201);
+    setup.shell(&format!("git remote set-url origin {stale}"));
     setup.commit("more");
     let reply = setup.push(json!({}));
     refused(&reply, 401, "GIT_AUTH_FAILED");

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::names::{Branch, Location, Revision};
-use super::{Error, Git, Reason, attend};
+use super::{Error, Git, Reason, attend, repository};
 use crate::http::body::JsonBody;
 use crate::http::client::is_strict;
 use crate::http::error::Failure;
@@ -43,7 +43,7 @@ pub(crate) async fn list(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Json<ListResponse>, Failure> {
-    let path = toolbox.resolve(query.required("path")?);
+    let path = repository(&toolbox, &query)?;
     let (branches, current) = attend(&toolbox, |git| async move {
         let args = ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"];
         let names = git.at(&path, args).output().await?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::names::{Key, Line, Location, given};
-use super::{Error, Git, Reason, attend, refusal};
+use super::{Error, Git, Reason, attend, location, refusal};
 use crate::http::body::JsonBody;
 use crate::http::error::Failure;
 use crate::http::query::Query;
@@ -57,7 +57,9 @@ pub(crate) async fn get(
 ) -> Result<Json<ConfigResponse>, Failure> {
     let key = Key::try_from(query.required("key")?.to_owned())
         .map_err(|error| Failure::bad_request(format!("query key: {error}")))?;
-    let scope = scope(&toolbox, query.get("scope"), query.get("path"))?;
+    let path = query.get("path").map(location).transpose()?;
+    let path = path.as_ref().map(Location::as_str);
+    let scope = scope(&toolbox, query.get("scope"), path)?;
     let value = attend(&toolbox, |git| async move {
         let call = call(&git, &scope).await?.arg("--null").arg("--get");
         let ended = call.arg(key.as_str()).run().await?;

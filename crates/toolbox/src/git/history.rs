@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::index::is_unborn;
-use super::{Error, Git, attend};
+use super::{Error, Git, attend, repository};
 use crate::http::error::Failure;
 use crate::http::query::Query;
 use crate::http::reply::Json;
@@ -29,7 +29,7 @@ pub(crate) async fn history(
     State(toolbox): State<Arc<Toolbox>>,
     query: Query,
 ) -> Result<Json<Vec<CommitInfo>>, Failure> {
-    let path = toolbox.resolve(query.required("path")?);
+    let path = repository(&toolbox, &query)?;
     let limit = number(&query, "limit")?;
     let skip = number(&query, "skip")?;
     let commits = attend(&toolbox, |git| async move {

@@ -31,13 +31,16 @@ pub(crate) mod remotes;
 pub(crate) mod status;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::http::error::Failure;
+use crate::http::query::Query;
 use crate::toolbox::Toolbox;
 pub(crate) use call::Git;
+use names::Location;
 pub(crate) use refusal::Reason;
 
 /// Why an operation did not happen.
@@ -76,6 +79,17 @@ impl Error {
             message: message.into(),
         }
     }
+}
+
+/// The repository that a query is about.
+fn repository(toolbox: &Toolbox, query: &Query) -> Result<PathBuf, Failure> {
+    Ok(toolbox.resolve(location(query.required("path")?)?.as_str()))
+}
+
+/// A path in a query, checked as those in bodies are.
+fn location(path: &str) -> Result<Location, Failure> {
+    Location::try_from(path.to_owned())
+        .map_err(|error| Failure::bad_request(format!("query path: {error}")))
 }
 
 /// Does `work` to its end or until the caller of the route is gone, whichever is first.

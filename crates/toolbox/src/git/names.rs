@@ -77,10 +77,10 @@ name!(
 name!(
     /// Where a repository is or shall be in the sandbox.
     Location,
-    |text| if text.is_empty() {
-        Err(Error::Empty)
-    } else {
-        one_line(text)
+    |text| match text.len() {
+        0 => Err(Error::Empty),
+        1..=NAME_BYTES_MAX => one_line(text),
+        length => Err(Error::Long(length)),
     }
 );
 name!(

@@ -9,6 +9,8 @@
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::Error;
 use super::call::Ended;
 
@@ -131,6 +133,8 @@ const REASONS: &[(&[&str], Reason)] = &[
     (&["early eof"], Reason::TransportFailed),
     (&["protocol error"], Reason::TransportFailed),
     (&["permission denied"], Reason::AccessDenied),
+    (&["file name too long"], Reason::Invalid),
+    (&["too many levels of symbolic links"], Reason::Invalid),
 ];
 
 /// What a failed run means.
@@ -158,7 +162,12 @@ pub(super) fn of_directory(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::PermissionDenied => {
             Error::refused(Reason::AccessDenied, format!("permission denied: {path}"))
         }
-        _ => Error::Run(format!("chdir {path}: {error}")),
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::NAMETOOLONG | Errno::LOOP) => {
+                Error::refused(Reason::Invalid, format!("{path}: {error}"))
+            }
+            _ => Error::Run(format!("chdir {path}: {error}")),
+        },
     }
 }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::names::{Location, RemoteName};
-use super::{Error, Git, attend, refusal};
+use super::remote::{Direction, Remote};
+use super::{Error, Git, attend, refusal, repository};
 use crate::http::body::JsonBody;
 use crate::http::error::Failure;
 use crate::http::query::Query;
@@ -42,7 +43,7 @@ pub(crate) async fn list(
     State(toolbox): State<Arc<Toolbox>>,
     query: Query,
 ) -> Result<Json<ListResponse>, Failure> {
-    let path = toolbox.resolve(query.required("path")?);
+    let path = repository(&toolbox, &query)?;
     let remotes = attend(&toolbox, |git| async move { of(&git, &path).await }).await?;
     Ok(Json(ListResponse { remotes }))
 }
@@ -86,21 +87,18 @@ pub(crate) async fn add(
     let path = toolbox.resolve(request.path.as_str());
     let (address, login) =
         Address::parse(&request.url).map_err(|error| Failure::bad_request(error.to_string()))?;
-    // A login in it is what the caller wants to be remembered: it is kept as it was written.
-    let url = match login {
-        Some(_) => request.url.trim().to_owned(),
-        None => address.as_str().to_owned(),
-    };
     attend(&toolbox, |git| async move {
         let name = request.name.as_str();
         let exists = of(&git, &path).await?.iter().any(|r| r.name == name);
         let overwrite = request.overwrite.unwrap_or_default() && exists;
         let verb = if overwrite { "set-url" } else { "add" };
         let call = git.at(&path, ["remote", verb, "--"]);
-        call.arg(name).arg(url).output().await?;
+        call.arg(name).arg(address.as_str()).output().await?;
         if request.fetch.unwrap_or_default() {
-            let call = git.at(&path, ["fetch", "--quiet", "--"]).remote(None);
-            call.arg(name).output().await?;
+            let name = Some(&request.name);
+            let remote = Remote::find(&git, &path, name, Direction::Fetch, login).await?;
+            let call = git.at(&path, ["fetch", "--quiet", "--"]).arg(&remote.name);
+            remote.with_access(call).output().await?;
         }
         Ok(())
     })

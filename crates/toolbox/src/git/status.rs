@@ -8,7 +8,7 @@ use http::HeaderMap;
 use serde::Serialize;
 
 use super::porcelain::{self, FileStatus, Head};
-use super::{Error, Git, attend};
+use super::{Error, Git, attend, repository};
 use crate::http::client::is_strict;
 use crate::http::error::Failure;
 use crate::http::query::Query;
@@ -42,7 +42,7 @@ pub(crate) async fn status(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Json<Status>, Failure> {
-    let path = toolbox.resolve(query.required("path")?);
+    let path = repository(&toolbox, &query)?;
     let mut status = attend(&toolbox, |git| async move { of(&git, &path).await }).await?;
     if is_strict(&headers) {
         status.newer = None;

@@ -190,6 +190,7 @@ const fn of_git(reason: git::Reason) -> (StatusCode, &'static str) {
         Reason::AccessDenied => (StatusCode::FORBIDDEN, "FILE_ACCESS_DENIED"),
         Reason::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "DISK_FULL"),
         Reason::Invalid => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
-        Reason::Other => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
+        // Git said no, a hook for example; its words are all that is known.
+        Reason::Other => (StatusCode::UNPROCESSABLE_ENTITY, "UNPROCESSABLE_ENTITY"),
     }
 }

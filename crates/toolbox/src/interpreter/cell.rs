@@ -1,6 +1,9 @@
 //! One cell from start to end: what it says goes to whoever asked for it, and its time is bounded.
 //!
 //! ```text
+//! ordered ──the process never says that it has begun──► died
+//!    │ it has begun: the cell's time runs, and SIGINT reaches the cell
+//!    ▼
 //! running ──done──────────────────────────────► completed, interrupted
 //!    │ time is over, or the client has left: SIGINT
 //!    ▼
@@ -11,7 +14,7 @@
 //! ```
 //!
 //! A process that exits, or a context that is deleted, ends a cell at any time.
-//! Next: `context` for what happens between cells.
+//! Next: `context` for what happens between cells, `ending` for what a cell may come to.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,8 +22,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::ending::{Death, Ending, State};
 use super::protocol::{Frame, Order, Report};
-use super::python::{Python, Said};
+use super::python::{ORDER_WAIT, Python, Said};
 use super::stream::Output;
 use crate::environment::Variables;
 use crate::process::Exit;
@@ -61,57 +65,6 @@ pub(super) enum Command {
     Input(Option<String>),
 }
 
-/// How a cell ended.
-#[derive(Debug)]
-pub(super) enum Ending {
-    Completed,
-    Interrupted,
-    TimedOut {
-        limit: Duration,
-        state: State,
-    },
-    /// Nobody is left to be told.
-    Left(State),
-    /// The process is gone, and with it all state.
-    Died(Death),
-    /// The process could not be started.
-    NotStarted(String),
-    Deleted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Kept,
-    Lost,
-}
-
-/// Why a process is of no more use.
-#[derive(Debug)]
-pub(super) enum Death {
-    Exited(Exit),
-    /// The kernel has killed it because this much memory, the sandbox's, was used up.
-    OutOfMemory {
-        limit_bytes: u64,
-    },
-    /// It did not keep to the protocol, or did not take the cell; why.
-    Unusable(String),
-}
-
-impl std::fmt::Display for Death {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exited(Exit::Code(code)) => write!(to, "it exited with code {code}"),
-            Self::Exited(Exit::Signal(signal)) => write!(to, "it was ended by signal {signal}"),
-            Self::OutOfMemory { limit_bytes } => write!(
-                to,
-                "it was killed: out of memory (the sandbox's limit is {} MiB)",
-                limit_bytes >> 20
-            ),
-            Self::Unusable(reason) => write!(to, "it had to be ended: {reason}"),
-        }
-    }
-}
-
 /// Why a cell shall end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -119,8 +72,16 @@ enum Why {
     Left,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    Here,
+    Left,
+}
+
 #[derive(Debug)]
 enum Phase {
+    /// A process that starts is not interrupted: it would die of that, or take no notice.
+    Ordered(Instant),
     Running(Option<Instant>),
     Ending(Why, Instant),
 }
@@ -128,7 +89,7 @@ enum Phase {
 #[derive(Debug)]
 enum Step {
     Said(Said),
-    Command(Option<Command>),
+    Command(Command),
     Late,
     Left,
     Stopped,
@@ -143,7 +104,9 @@ struct Run<'a> {
     phase: Phase,
     /// Not yet taken by the client; while there is any, no more is read.
     pending: VecDeque<Event>,
-    commands_open: bool,
+    client: Client,
+    /// The cell waits for a line of input.
+    wants_input: bool,
     asked_to_interrupt: bool,
     interrupted: bool,
 }
@@ -160,9 +123,10 @@ pub(super) async fn run(
         python,
         cell,
         number,
-        phase: Phase::Running(None),
+        phase: Phase::Ordered(Instant::now() + ORDER_WAIT),
         pending: VecDeque::new(),
-        commands_open: true,
+        client: Client::Here,
+        wants_input: false,
         asked_to_interrupt: false,
         interrupted: false,
     };
@@ -191,10 +155,8 @@ impl Run<'_> {
         }
         let taken = self.python.order(Order::Execute, self.number, &fields);
         if let Err(error) = taken.await {
-            return Err(self.unusable(format!("it did not take the cell: {error}")));
+            return Err(unusable(format!("it did not take the cell: {error}")));
         }
-        let deadline = self.cell.timeout.map(|limit| Instant::now() + limit);
-        self.phase = Phase::Running(deadline);
         Ok(())
     }
 
@@ -208,8 +170,12 @@ impl Run<'_> {
                         return ending;
                     }
                 }
-                Step::Left => self.end_early(Why::Left),
-                Step::Command(command) => self.obey(command).await,
+                Step::Left => self.left(),
+                Step::Command(command) => {
+                    if let Some(ending) = self.obey(command, stop).await {
+                        return ending;
+                    }
+                }
                 Step::Said(Said::Output(output, text)) => {
                     self.forward(Event::Output(output, text));
                 }
@@ -219,17 +185,15 @@ impl Run<'_> {
                         return self.done();
                     }
                 }
-                Step::Said(Said::Nonsense(error)) => return self.unusable(error.to_string()),
+                Step::Said(Said::Nonsense(error)) => return unusable(error.to_string()),
                 Step::Said(Said::Exited(exit)) => return self.exited(exit),
             }
         }
     }
 
     async fn step(&mut self, stop: &mut oneshot::Receiver<()>) -> Step {
-        let (limit, running) = match self.phase {
-            Phase::Running(limit) => (limit, true),
-            Phase::Ending(_, limit) => (Some(limit), false),
-        };
+        let limit = self.phase.limit();
+        let heeds = self.client == Client::Here && !matches!(self.phase, Phase::Ending(..));
         let cell = &mut *self.cell;
         tokio::select! {
             // Ends before output, or a flood would hide them. All may be dropped: a timer and
@@ -237,10 +201,8 @@ impl Run<'_> {
             biased;
             _ = stop => Step::Stopped,
             () = passed(limit) => Step::Late,
-            () = cell.events.closed(), if running => Step::Left,
-            command = cell.commands.recv(), if running && self.commands_open => {
-                Step::Command(command)
-            }
+            () = cell.events.closed(), if heeds => Step::Left,
+            command = cell.commands.recv(), if heeds => command.map_or(Step::Left, Step::Command),
             permit = cell.events.reserve(), if !self.pending.is_empty() => {
                 match (permit, self.pending.pop_front()) {
                     (Ok(permit), Some(event)) => permit.send(event),
@@ -255,15 +217,33 @@ impl Run<'_> {
     /// The time of this phase is over.
     fn late(&mut self) -> Option<Ending> {
         match self.phase {
+            Phase::Ordered(_) => Some(unusable("it did not begin the cell in time")),
             Phase::Running(_) => {
                 self.end_early(Why::Timeout(self.cell.timeout.unwrap_or_default()));
                 None
             }
-            Phase::Ending(Why::Timeout(limit), _) => Some(Ending::TimedOut {
-                limit,
-                state: State::Lost,
-            }),
-            Phase::Ending(Why::Left, _) => Some(Ending::Left(State::Lost)),
+            Phase::Ending(why, _) => Some(did_not_stop(why)),
+        }
+    }
+
+    /// The cell has begun: what had to wait for that.
+    fn begun(&mut self) {
+        if !matches!(self.phase, Phase::Ordered(_)) {
+            return;
+        }
+        let deadline = self.cell.timeout.map(|limit| Instant::now() + limit);
+        self.phase = Phase::Running(deadline);
+        if self.client == Client::Left {
+            self.end_early(Why::Left);
+        } else if self.asked_to_interrupt {
+            self.python.interrupt();
+        }
+    }
+
+    fn left(&mut self) {
+        self.client = Client::Left;
+        if matches!(self.phase, Phase::Running(_)) {
+            self.end_early(Why::Left);
         }
     }
 
@@ -276,25 +256,51 @@ impl Run<'_> {
         }
     }
 
-    async fn obey(&mut self, command: Option<Command>) {
+    async fn obey(&mut self, command: Command, stop: &mut oneshot::Receiver<()>) -> Option<Ending> {
         match command {
-            None => self.commands_open = false,
-            Some(Command::Interrupt) => {
+            Command::Interrupt => {
                 self.asked_to_interrupt = true;
-                self.python.interrupt();
+                if matches!(self.phase, Phase::Running(_)) {
+                    self.python.interrupt();
+                }
             }
-            Some(Command::Input(line)) => {
-                let fields: Vec<&str> = line.as_deref().into_iter().collect();
-                let order = self.python.order(Order::Input, self.number, &fields);
-                // A process that does not take it will be heard of otherwise.
-                let _taken = order.await;
+            Command::Input(line) if self.cell.answers && self.wants_input => {
+                self.wants_input = false;
+                return self.hand_over(line.as_deref(), stop).await;
+            }
+            // Nobody reads it, so it would wait in the way of the next order.
+            Command::Input(_) => {}
+        }
+        None
+    }
+
+    /// Gives the cell the line that it asked for.
+    async fn hand_over(
+        &mut self,
+        line: Option<&str>,
+        stop: &mut oneshot::Receiver<()>,
+    ) -> Option<Ending> {
+        let limit = self.phase.limit();
+        let fields: Vec<&str> = line.into_iter().collect();
+        tokio::select! {
+            // Each but the last is the end of the process, which then has half an order.
+            biased;
+            _ = stop => Some(Ending::Deleted),
+            () = passed(limit) => {
+                let limit = self.cell.timeout.unwrap_or_default();
+                Some(did_not_stop(Why::Timeout(limit)))
+            }
+            () = self.cell.events.closed() => Some(did_not_stop(Why::Left)),
+            taken = self.python.order(Order::Input, self.number, &fields) => {
+                let error = taken.err()?;
+                Some(unusable(format!("it did not take input: {error}")))
             }
         }
     }
 
     fn forward(&mut self, event: Event) {
         match self.phase {
-            Phase::Running(_) => self.pending.push_back(event),
+            Phase::Ordered(_) | Phase::Running(_) => self.pending.push_back(event),
             Phase::Ending(..) => {
                 let _full = self.cell.events.try_send(event);
             }
@@ -306,13 +312,18 @@ impl Run<'_> {
             return Progress::Running;
         }
         match frame.report {
+            Report::Begun => self.begun(),
             Report::Done => return Progress::Done,
             Report::Error { ref name, .. } if name == INTERRUPTED => {
                 self.interrupted = true;
                 // Of our own doing, and told in another way.
-                if matches!(self.phase, Phase::Running(_)) {
+                if !matches!(self.phase, Phase::Ending(..)) {
                     self.forward(Event::Report(frame.report));
                 }
+            }
+            Report::Ask(_) => {
+                self.wants_input = true;
+                self.forward(Event::Report(frame.report));
             }
             report => self.forward(Event::Report(report)),
         }
@@ -322,12 +333,12 @@ impl Run<'_> {
     fn done(&self) -> Ending {
         match self.phase {
             Phase::Running(_) if self.asked_to_interrupt && self.interrupted => Ending::Interrupted,
-            Phase::Running(_) => Ending::Completed,
+            Phase::Ordered(_) | Phase::Running(_) => Ending::Completed,
             Phase::Ending(Why::Timeout(limit), _) => Ending::TimedOut {
                 limit,
                 state: State::Kept,
             },
-            Phase::Ending(Why::Left, _) => Ending::Left(State::Kept),
+            Phase::Ending(Why::Left, _) => Ending::Left(None),
         }
     }
 
@@ -340,17 +351,17 @@ impl Run<'_> {
         match (progress, &self.phase) {
             // It finished the cell and then exited: both are true, and the second matters later.
             (Progress::Done, _) => self.done(),
-            (Progress::Running, Phase::Running(_)) => Ending::Died(Death::Exited(exit)),
+            (Progress::Running, Phase::Ordered(_) | Phase::Running(_)) => {
+                Ending::Died(Death::Exited(exit))
+            }
             (Progress::Running, Phase::Ending(Why::Timeout(limit), _)) => Ending::TimedOut {
                 limit: *limit,
                 state: State::Lost,
             },
-            (Progress::Running, Phase::Ending(Why::Left, _)) => Ending::Left(State::Lost),
+            (Progress::Running, Phase::Ending(Why::Left, _)) => {
+                Ending::Left(Some(Death::Exited(exit)))
+            }
         }
-    }
-
-    fn unusable(&mut self, reason: String) -> Ending {
-        Ending::Died(Death::Unusable(reason))
     }
 
     /// What was written before the cell ended and not read yet.
@@ -372,6 +383,31 @@ impl Run<'_> {
             }
         };
         let _late = timeout(LAST_EVENTS_WAIT, deliver).await;
+    }
+}
+
+impl Phase {
+    /// When it is over.
+    const fn limit(&self) -> Option<Instant> {
+        match *self {
+            Self::Ordered(limit) | Self::Ending(_, limit) => Some(limit),
+            Self::Running(limit) => limit,
+        }
+    }
+}
+
+fn unusable(reason: impl Into<String>) -> Ending {
+    Ending::Died(Death::Unusable(reason.into()))
+}
+
+/// The process has to be ended.
+fn did_not_stop(why: Why) -> Ending {
+    match why {
+        Why::Timeout(limit) => Ending::TimedOut {
+            limit,
+            state: State::Lost,
+        },
+        Why::Left => Ending::Left(Some(Death::did_not_stop())),
     }
 }
 

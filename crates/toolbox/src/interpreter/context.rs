@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::cell::{self, Cell, Death, Ending, State};
+use super::cell::{self, Cell};
+use super::ending::{Death, Ending, State};
 use super::python::Python;
 use super::stream::Output;
 use crate::clock;
@@ -154,6 +155,7 @@ impl Owner {
                 self.number = self.number.wrapping_add(1);
                 let ending = match cell::run(&mut python, &mut cell, self.number, stop).await {
                     Ending::Died(death) => Ending::Died(self.explain(death, oom_kills)),
+                    Ending::Left(Some(death)) => Ending::Left(Some(self.explain(death, oom_kills))),
                     other => other,
                 };
                 (Some(python).filter(|_| keeps_state(&ending)), ending)
@@ -164,7 +166,12 @@ impl Owner {
         // Before the client hears of it, so that it sees what it was told.
         self.active.store(python.is_some(), Ordering::Relaxed);
         drop(cell.events);
-        let _left = cell.ended.send(ending);
+        let left = matches!(ending, Ending::Left(_));
+        let loss = ending.loss();
+        let told = cell.ended.send(ending).is_ok() && !left;
+        if !told && loss.is_some() {
+            self.lost = loss;
+        }
         python
     }
 
@@ -205,7 +212,8 @@ async fn idle(python: Option<&mut Python>) -> Death {
 const fn keeps_state(ending: &Ending) -> bool {
     match ending {
         Ending::Completed | Ending::Interrupted => true,
-        Ending::TimedOut { state, .. } | Ending::Left(state) => matches!(state, State::Kept),
+        Ending::TimedOut { state, .. } => matches!(state, State::Kept),
+        Ending::Left(loss) => loss.is_none(),
         Ending::Died(_) | Ending::NotStarted(_) | Ending::Deleted => false,
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn text(event: &Event) -> Option<String> {
     let frame = match event {
         Event::Output(Output::Stdout, text) => Frame::Stdout { text },
         Event::Output(Output::Stderr, text) => Frame::Stderr { text },
-        Event::Report(Report::Done) => return None,
+        Event::Report(Report::Begun | Report::Done) => return None,
         Event::Report(Report::Error {
             name,
             value,

@@ -22,7 +22,7 @@ import traceback
 
 FILE = "<interpreter>"
 EXECUTE, INPUT, CHARTS = b"X", b"I", b"P"
-DONE, ERROR, RESULT, DISPLAY, CHART, ASK = b"D", b"E", b"R", b"S", b"C", b"A"
+BEGUN, DONE, ERROR, RESULT, DISPLAY, CHART, ASK = b"B", b"D", b"E", b"R", b"S", b"C", b"A"
 HEAD = 9
 # The toolbox refuses longer frames, and more fields.
 FRAME_MAX = 3 << 20
@@ -30,6 +30,7 @@ REPRESENTATION_MAX = 1 << 20
 REPRESENTATIONS_MAX = 24
 TEXT_MAX = 100_000
 TRACEBACK_MAX = 200_000
+NAME_MAX = 1_000
 # Cells whose source is kept for tracebacks.
 CELLS_MAX = 500
 # How many bytes wait in a pipe, and how many that were sent wait in a socket.
@@ -145,11 +146,14 @@ class Channel:
             body += len(data).to_bytes(4, "little") + data
         frame = memoryview(kind + number.to_bytes(4, "little") + len(body).to_bytes(4, "little") + body)
         with self._uninterrupted(), self._lock:
-            for output in self._outputs:
-                output.settle()
+            if kind != BEGUN:
+                for output in self._outputs:
+                    output.settle()
             while frame:
                 frame = frame[os.write(self._fd, frame) :]
-            settle(self._fd, TIOCOUTQ)
+            # There is nothing of the cell yet that could come too early.
+            if kind != BEGUN:
+                settle(self._fd, TIOCOUTQ)
 
     def _uninterrupted(self):
         return self.interrupts if threading.current_thread() is threading.main_thread() else Nothing()
@@ -202,6 +206,8 @@ class Interpreter:
         self.number = 0
         self.may_ask = False
         self.sources = []
+        # The one that child processes get, whatever a cell puts in its place.
+        self.environ = os.environ
         self.main = type(sys)("__main__")
         self.main.__builtins__ = builtins
 
@@ -226,34 +232,49 @@ class Interpreter:
 
     def execute(self, may_ask, code, *env):
         env = dict(zip(env[::2], env[1::2]))
-        before = {name: os.environ.get(name) for name in env}
+        before = {name: self.environ.get(name) for name in env}
         self.may_ask = bool(may_ask)
-        if sys.stdin.closed:
-            # `quit()` closes it.
-            sys.stdin = open(0, closefd=False)
+        open_stdin()
         # A cell may have set it otherwise; that must not keep the next one from being interrupted.
         signal.signal(signal.SIGINT, self.channel.interrupts.arrive)
         failure = None
         try:
-            os.environ.update(env)
-            self.channel.interrupts.allowed = True
-            value = self.evaluate(code)
-            if value is not None:
-                self.show(RESULT, value)
-            self.channel.interrupts.allowed = False
-        except BaseException as error:
+            try:
+                self.environ.update(env)
+                self.run(code)
+            except BaseException as error:
+                self.channel.interrupts.allowed = False
+                failure = error
+        except KeyboardInterrupt as error:
+            # Another one, on the way to that line.
             self.channel.interrupts.allowed = False
             failure = error
         if os.getpid() != self.channel.process:
             end_of_child(failure)
-        if isinstance(failure, SystemExit):
-            if failure.code is not None and not isinstance(failure.code, int):
-                print(failure.code, file=sys.stderr)
-        elif failure is not None:
-            self.report(failure)
+        if failure is not None:
+            self.conclude(failure)
         failure = None
-        restore(before)
+        restore(self.environ, before)
         flush()
+
+    def run(self, code):
+        self.channel.interrupts.allowed = True
+        # From here on the toolbox interrupts; before, it would be in vain.
+        self.channel.send(BEGUN, self.number)
+        value = self.evaluate(code)
+        if value is not None:
+            self.show(RESULT, value)
+        self.channel.interrupts.allowed = False
+
+    def conclude(self, failure):
+        """Tells of a failure, whose every part may be of the cell's own making."""
+        try:
+            if not isinstance(failure, SystemExit):
+                self.report(failure)
+            elif failure.code is not None and not isinstance(failure.code, int):
+                print(failure.code, file=sys.stderr)
+        except BaseException:
+            self.channel.send(ERROR, self.number, "Exception", "<no text: telling of it failed>", "")
 
     def evaluate(self, code):
         name = "<cell %d>" % self.number
@@ -276,15 +297,16 @@ class Interpreter:
 
     def report(self, error):
         kind = type(error)
+        name = cut(kind.__name__, NAME_MAX)
         try:
             value = str(error)
-        except Exception:
+        except BaseException:
             value = "<no text: its __str__ failed>"
         try:
             text = "".join(traceback.format_exception(kind, error, own_frames(error.__traceback__)))
-        except Exception:
-            text = kind.__name__ + "\n"
-        self.channel.send(ERROR, self.number, kind.__name__, cut(value, TEXT_MAX), cut(text, TRACEBACK_MAX))
+        except BaseException:
+            text = name + "\n"
+        self.channel.send(ERROR, self.number, name, cut(value, TEXT_MAX), cut(text, TRACEBACK_MAX))
 
     def display(self, *values):
         """Shows values as rich output, each in every form it has."""
@@ -423,19 +445,29 @@ def own_frames(frames):
     return frames
 
 
-def restore(before):
+def restore(environ, before):
     for name, value in before.items():
         if value is None:
-            os.environ.pop(name, None)
+            environ.pop(name, None)
         else:
-            os.environ[name] = value
+            environ[name] = value
+
+
+def open_stdin():
+    """`quit()` closes it, and a cell may put anything in its place."""
+    try:
+        if getattr(sys, "stdin", None) is None or sys.stdin.closed:
+            sys.stdin = open(0, closefd=False)
+    except BaseException:
+        # It is something else, or descriptor 0 is closed: the next cell sees what the last one did.
+        pass
 
 
 def flush():
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
         try:
-            stream.flush()
-        except Exception:
+            getattr(sys, name).flush()
+        except BaseException:
             pass
 
 
@@ -508,6 +540,8 @@ def main():
     unbuffer_c()
     settle_before_processes(outputs)
     interpreter = Interpreter(Channel(fd, outputs))
+    # Python's own handler would end a process that waits for its first cell.
+    signal.signal(signal.SIGINT, interpreter.channel.interrupts.arrive)
     interpreter.prepare()
     interpreter.serve()
 

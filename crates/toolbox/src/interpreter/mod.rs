@@ -7,6 +7,7 @@
 
 mod cell;
 mod context;
+mod ending;
 mod frames;
 mod leftovers;
 mod protocol;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use context::Context;
 
 use crate::process;
+use crate::process::session::uuid;
 use crate::toolbox::Toolbox;
 
 /// Contexts that clients have made, at one time. Each is a process of some ten megabytes.
@@ -56,7 +58,7 @@ impl Interpreter {
         if contexts.made.len() >= CONTEXTS_MAX {
             return Err(Error::TooMany);
         }
-        let context = Arc::new(Context::start(toolbox, random_uuid(), cwd)?);
+        let context = Arc::new(Context::start(toolbox, uuid(), cwd)?);
         contexts.made.push(Arc::clone(&context));
         Ok(context)
     }
@@ -94,22 +96,4 @@ impl Interpreter {
     fn lock(&self) -> std::sync::MutexGuard<'_, Contexts> {
         self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A random UUID, version 4.
-fn random_uuid() -> String {
-    let mut bytes = [0_u8; 16];
-    // Asking for so few bytes is never interrupted or short.
-    let _filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
 }

@@ -27,6 +27,8 @@ pub(super) enum Order {
 /// What a process tells about a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
+    /// From here on an interrupt reaches the cell, and nothing else.
+    Begun,
     Done,
     Error {
         name: String,
@@ -137,6 +139,7 @@ fn fields(mut body: &[u8]) -> Result<Vec<String>, Error> {
 
 fn report(kind: u8, fields: Vec<String>) -> Result<Report, Error> {
     match kind {
+        b'B' => exactly::<0>(fields).map(|[]| Report::Begun),
         b'D' => exactly::<0>(fields).map(|[]| Report::Done),
         b'E' => exactly(fields).map(|[name, value, traceback]| Report::Error {
             name,
@@ -192,6 +195,7 @@ mod tests {
     #[test]
     fn a_frame_with_too_few_or_too_many_fields_is_refused() {
         for (kind, count) in [
+            (b'B', 1),
             (b'D', 1),
             (b'E', 2),
             (b'E', 4),

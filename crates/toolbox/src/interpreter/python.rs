@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::cell::Death;
+use super::ending::Death;
 use super::leftovers::Leftovers;
 use super::protocol::{self, Decoder, Frame, Order};
 use super::stream::{Output, Stream};
@@ -38,7 +38,7 @@ exec(compile(program, '<interpreter>', 'exec'), {'__name__': '<interpreter>'})
 const READ_BYTES: usize = 16 << 10;
 /// For a process to take an order, which includes its start; interpreters start slowly where many
 /// do at once.
-const ORDER_WAIT: Duration = Duration::from_secs(60);
+pub(super) const ORDER_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Python {
@@ -177,8 +177,10 @@ impl Python {
 
     /// As Ctrl-C would: the process and what it runs in the foreground.
     pub(super) fn interrupt(&self) {
-        // It may be gone already.
-        let _gone = rustix::process::kill_process_group(self.child.pid, Signal::INT);
+        // Once it is known to be gone, its number may be another's.
+        if self.exited.is_none() {
+            let _gone = rustix::process::kill_process_group(self.child.pid, Signal::INT);
+        }
     }
 
     /// Keeps what is written while no cell runs, until it is of no more use.

@@ -13,8 +13,9 @@ use http::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::cell::{Cell, Command, Ending, Event, State as Kept};
+use super::cell::{Cell, Command, Event};
 use super::context::{Context, Refusal};
+use super::ending::{Ending, State as Kept};
 use super::frames::{self, Frame, Request};
 use crate::http::client::is_go_sdk;
 use crate::http::error::Failure;

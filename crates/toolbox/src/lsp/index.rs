@@ -38,7 +38,8 @@ pub(super) async fn search(server: &Arc<Server>, query: &str) -> Result<Vec<Symb
     let deadline = Instant::now() + WAIT;
     let query = query.to_lowercase();
     let (project, language, text) = (server.project.clone(), server.language, query.clone());
-    let files = blocking(move || Ok::<_, Failure>(containing(&project, language, &text))).await?;
+    let look = move || Ok::<_, Failure>(containing(&project, language, &text, deadline));
+    let files = blocking(look).await?;
     let mut found: Vec<Symbol> = Vec::new();
     for file in files {
         let symbols = match timeout_at(deadline, of_file(server, file)).await {
@@ -76,22 +77,29 @@ async fn of_file(server: &Arc<Server>, path: PathBuf) -> Result<Vec<Symbol>, Err
 /// Some file of the project in its language.
 pub(super) async fn any_file(server: &Server) -> Result<Option<PathBuf>, Failure> {
     let (project, language) = (server.project.clone(), server.language);
-    blocking(move || Ok::<_, Failure>(files(&project, language).next())).await
+    let deadline = Instant::now() + WAIT;
+    blocking(move || Ok::<_, Failure>(files(&project, language, deadline).next())).await
 }
 
-fn containing(project: &Path, language: Language, query: &str) -> Vec<PathBuf> {
-    files(project, language)
+fn containing(project: &Path, language: Language, query: &str, deadline: Instant) -> Vec<PathBuf> {
+    files(project, language, deadline)
         .filter(|path| query.is_empty() || contains(path, query))
         .take(FILES_MAX)
         .collect()
 }
 
-fn files(project: &Path, language: Language) -> impl Iterator<Item = PathBuf> + use<> {
+fn files(
+    project: &Path,
+    language: Language,
+    deadline: Instant,
+) -> impl Iterator<Item = PathBuf> + use<> {
     WalkDir::new(project)
         .sort_by_file_name()
         .into_iter()
         .filter_entry(is_own)
         .take(ENTRIES_MAX)
+        // Of all entries, since those that are not wanted take time as well.
+        .take_while(move |_| Instant::now() < deadline)
         .filter_map(Result::ok)
         .filter(move |entry| entry.file_type().is_file() && language.wrote(entry.path()))
         .map(DirEntry::into_path)
@@ -116,4 +124,25 @@ fn contains(path: &Path, query: &str) -> bool {
         && String::from_utf8_lossy(&text)
             .to_lowercase()
             .contains(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::files::random_hex;
+
+    #[test]
+    fn what_is_not_found_by_the_deadline_is_left_out() {
+        let project = std::env::temp_dir().join(format!("sebring-index-{}", random_hex()));
+        fs::create_dir(&project).unwrap();
+        let file = project.join("a.py");
+        fs::write(&file, "class One: pass").unwrap();
+        let language = Language::parse("python").unwrap();
+        let search = |deadline| containing(&project, language, "one", deadline);
+        let (in_time, late) = (search(Instant::now() + WAIT), search(Instant::now()));
+        fs::remove_dir_all(&project).unwrap();
+        assert_eq!((in_time, late), (vec![file], vec![]));
+    }
 }

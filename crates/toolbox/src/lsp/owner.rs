@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::document::{self, Document};
 use super::documents::{Documents, TooMany};
@@ -27,6 +27,8 @@ const INITIALIZE_WAIT: Duration = Duration::from_secs(60);
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 /// Questions that it may owe an answer to.
 const UNANSWERED_MAX: usize = 64;
+/// How often it is looked whether somebody has given up waiting, where too many wait.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Numbers of our own questions; those of requests count from [`FIRST_NUMBER`].
 const INITIALIZE: u64 = 0;
 const SHUTDOWN: u64 = 1;
@@ -153,6 +155,7 @@ impl Owner {
         loop {
             match self.peer.next().await {
                 Event::End(reason) => return Err(reason),
+                Event::Room => {}
                 Event::Message(body) => {
                     if self.hear(&body)? == Some(number) {
                         return Ok(body);
@@ -170,19 +173,19 @@ impl Owner {
             }
             let may_ask = self.peer.has_room() && self.unanswered.len() < UNANSWERED_MAX;
             tokio::select! {
-                // Each may be dropped: channels and the peer keep what they have.
+                // Each may be dropped: channels and the peer keep what they have, and time passes.
                 biased;
                 order = self.orders.recv(), if may_ask => self.carry_out(order?),
-                event = self.peer.next() => {
-                    let body = match event {
-                        Event::Message(body) => body,
-                        Event::End(reason) => return Some(reason),
-                    };
-                    match self.hear(&body) {
+                event = self.peer.next() => match event {
+                    Event::End(reason) => return Some(reason),
+                    Event::Room => {}
+                    Event::Message(body) => match self.hear(&body) {
                         Err(reason) => return Some(reason),
                         Ok(number) => self.hand_over(number, body),
-                    }
-                }
+                    },
+                },
+                // A server that says nothing would keep everybody out for ever.
+                () = sleep(LOOK_EVERY), if !may_ask => {}
             }
         }
     }

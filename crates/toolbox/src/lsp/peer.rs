@@ -48,6 +48,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) enum Event {
     Message(BytesMut),
+    /// It has read enough to be told more.
+    Room,
     /// It is of no more use, and why.
     End(String),
 }
@@ -126,9 +128,13 @@ impl Peer {
                 // before what it says, or a flood of its talk would never be answered.
                 biased;
                 written = self.input.write(&self.queued), if !self.queued.is_empty() => {
+                    let had_room = self.has_room();
                     match written {
                         Ok(length) => self.queued.advance(length),
                         Err(_) => self.output_ended = true,
+                    }
+                    if !had_room && self.has_room() {
+                        return Event::Room;
                     }
                 }
                 read = self.output.read_buf(self.decoder.buffer()) => {

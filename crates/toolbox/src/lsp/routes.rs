@@ -249,7 +249,12 @@ impl From<Error> for Failure {
             Error::TimedOut { .. } => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", text)
             }
-            Error::Refused(_) | Error::Answer { .. } | Error::Stuck => Self::internal(text),
+            Error::Refused(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "UNPROCESSABLE_ENTITY",
+                text,
+            ),
+            Error::Answer { .. } | Error::Stuck => Self::internal(text),
             Error::Start { language, source } => not_started(language, &source),
         }
     }

@@ -1,5 +1,7 @@
 //! What a cell sees and what is told of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::client::{Cell, contexts, output, run, run_with};
@@ -123,6 +125,68 @@ fn a_client_that_answers_questions_is_asked() {
     let answer = cell.finish();
     assert_eq!(answer.of("error")["name"], "EOFError");
     assert_eq!(output(&toolbox, "print(name)"), "žofie\n");
+}
+
+#[test]
+fn input_that_the_cell_did_not_ask_for_is_passed_over() {
+    let toolbox = Toolbox::start();
+    for allow in [true, false] {
+        let code = "x = 1\nprint('on')\nwhile True: pass";
+        let request = json!({"code": code, "allowInput": allow, "timeout": 1});
+        let mut cell = Cell::start(&toolbox, &request);
+        cell.wait_for("stdout");
+        let began = Instant::now();
+        // More than waits anywhere on the way.
+        cell.send(&json!({"type": "input", "text": "x".repeat(900_000)}));
+        let answer = cell.finish();
+        assert_eq!(answer.code, 4008, "{answer:?}");
+        assert!(answer.reason.ends_with("interrupted"), "{answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    assert_eq!(output(&toolbox, "print(x)"), "1\n");
+}
+
+#[test]
+fn input_that_the_cell_does_not_read_ends_with_its_time() {
+    let toolbox = Toolbox::start();
+    let code = "import signal\ndef ring(*_): raise ValueError\nsignal.signal(signal.SIGALRM, ring)\n\
+                signal.setitimer(signal.ITIMER_REAL, 0.1)\ntry: input()\n\
+                except ValueError: print('on')\nwhile True: pass";
+    let request = json!({"code": code, "allowInput": true, "timeout": 1});
+    let mut cell = Cell::start(&toolbox, &request);
+    cell.wait_for("stdout");
+    let began = Instant::now();
+    cell.send(&json!({"type": "input", "text": "x".repeat(900_000)}));
+    assert_eq!(cell.finish().code, 4008);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(output(&toolbox, "print('again')"), "again\n");
+}
+
+#[test]
+fn nothing_that_a_cell_leaves_behind_or_fails_with_ends_the_context() {
+    let toolbox = Toolbox::start();
+    run(&toolbox, "x = 0");
+    for code in [
+        "import sys\nsys.stdin = None",
+        "import sys\ndel sys.stdin",
+        "import sys\nsys.stdin = object()",
+        "import sys\ndel sys.stdout, sys.stderr",
+        "import sys\nsys.stderr = object()\nsys.exit('a reason')",
+        "raise type('E' * 4_000_000, (Exception,), {})",
+        "class M(type): __name__ = property(lambda self: 1 / 0)\n\
+         class E(Exception, metaclass=M): pass\nraise E",
+        "class E(SystemExit): code = property(lambda self: 1 / 0)\nraise E",
+        "class E(Exception):\n  def __str__(self): raise SystemExit\nraise E",
+        "import os\nos.environ = None",
+    ] {
+        let answer = run(&toolbox, code);
+        assert_eq!(answer.code, 1000, "{code}: {}", answer.reason);
+        let check = "import sys\nsys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__\n\
+                     x += 1\nprint('alive')";
+        let answer = run_with(&toolbox, &json!({"code": check, "envs": {"A": "b"}}));
+        assert_eq!(answer.stdout(), "alive\n", "{code}: {answer:?}");
+    }
+    assert_eq!(output(&toolbox, "print(x)"), "10\n");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! How cells end: in time, interrupted, left, crashed.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::client::{Cell, contexts, create, output, run, run_with};
-use crate::common::{Toolbox, alive, eventually};
+use crate::common::{Settings, Toolbox, alive, eventually};
 
 #[test]
 fn a_cell_over_its_time_is_interrupted_and_the_state_is_kept() {
@@ -59,6 +60,58 @@ fn a_cell_that_does_not_stop_is_ended_with_all_it_started() {
         eventually("the tree is gone", || !alive(pid));
     }
     assert_eq!(output(&toolbox, "print('x' in globals())"), "False\n");
+}
+
+/// A toolbox whose Python takes a second before it knows what an interrupt is.
+fn slow_to_start() -> Toolbox {
+    let slow = "#!/bin/sh\nsleep 1\nPATH=${PATH#*:}\nexec python3 \"$@\"\n";
+    let toolbox = Toolbox::start_among(Settings::default(), &[("bin/python3", slow)]);
+    let bin = toolbox.directory.join("bin");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("python3"), executable).unwrap();
+    let usual = toolbox.execute("printf %s \"$PATH\"").1;
+    let set = json!({"set": {"PATH": format!("{}:{usual}", bin.display())}});
+    assert_eq!(toolbox.post("/env", &set).status, 200);
+    toolbox
+}
+
+#[test]
+fn the_time_of_a_cell_begins_with_the_cell() {
+    let toolbox = slow_to_start();
+    let answer = run_with(&toolbox, &json!({"code": "print('on')", "timeout": 0.5}));
+    assert_eq!((answer.code, &*answer.stdout()), (1000, "on\n"));
+}
+
+#[test]
+fn an_interrupt_before_the_cell_has_begun_is_not_lost() {
+    let toolbox = slow_to_start();
+    let mut cell = Cell::start(&toolbox, &json!({"code": "while True: pass"}));
+    cell.send(&json!({"type": "interrupt"}));
+    let answer = cell.finish();
+    assert_eq!(
+        (answer.code, &*answer.text_of("control")),
+        (1000, "interrupted"),
+        "{answer:?}"
+    );
+    assert_eq!(output(&toolbox, "print(1)"), "1\n");
+}
+
+#[test]
+fn a_state_that_was_lost_when_the_client_had_left_is_told_to_the_next() {
+    let toolbox = Toolbox::start();
+    let code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on')\n\
+                while True: pass";
+    let mut cell = Cell::start(&toolbox, &json!({"code": code}));
+    cell.wait_for("stdout");
+    drop(cell);
+    let answer = run(&toolbox, "print('signal' in globals())");
+    assert_eq!((answer.code, &*answer.stdout()), (1000, "False\n"));
+    let told = answer.stderr();
+    assert!(
+        told.contains("has lost its variables") && told.contains("did not stop"),
+        "{answer:?}"
+    );
+    assert_eq!(output(&toolbox, "print('once')"), "once\n");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Whatever a server does costs only the answers that were asked of it.
 
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::common::{alive, eventually};
@@ -73,7 +75,7 @@ fn a_refusal_is_told_in_the_servers_words() {
     project.start();
     project.write("a.py", "");
     let reply = project.complete("a.py", 0, 0);
-    assert_refused(&reply, 500, "INTERNAL_SERVER_ERROR", "not today");
+    assert_refused(&reply, 422, "UNPROCESSABLE_ENTITY", "not today");
 }
 
 #[test]
@@ -92,4 +94,53 @@ fn a_flood_of_talk_and_questions_is_read_past() {
     let began = Instant::now();
     assert_eq!(project.get("/version").status, 200);
     assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_server_that_reads_late_and_says_nothing_is_told_the_rest() {
+    let project = Project::with("a nap");
+    project.start();
+    let names = ["a.py", "b.py", "c.py", "d.py", "e.py"];
+    for name in names {
+        project.write(name, &"x".repeat(3 << 20));
+    }
+    let opened = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for name in names {
+                let uri = serde_json::json!({"uri": format!("file://{name}")});
+                assert_eq!(project.call("did-open", &uri).status, 200);
+                opened.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // No more than that is queued for it.
+        eventually("the queue is full", || opened.load(Ordering::Relaxed) == 3);
+        project.write("go", "");
+    });
+    assert_eq!(opened.load(Ordering::Relaxed), names.len());
+}
+
+#[test]
+fn questions_that_nobody_waits_for_any_more_make_room() {
+    let project = Project::with("forgetfulness");
+    project.start();
+    project.write("forgotten.py", "");
+    project.write("a.py", "class One: pass\n");
+    let (root, uri) = (project.root(), "file://forgotten.py");
+    let query = format!("languageId=python&pathToProject={}", root.display());
+    let head = format!("GET /lsp/document-symbols?{query}&uri={uri} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let clients: Vec<_> = (0..64).map(|_| project.connect()).collect();
+    for mut client in &clients {
+        client.write_all(head.as_bytes()).unwrap();
+    }
+    let asked = || {
+        let methods = project.methods();
+        let questions = methods.iter();
+        questions
+            .filter(|name| *name == "textDocument/documentSymbol")
+            .count()
+    };
+    eventually("all have asked", || asked() == clients.len());
+    drop(clients);
+    assert_eq!(names(&project.symbols("a.py")), ["One"]);
 }

@@ -97,6 +97,8 @@ def answer(method, params, number):
 
 
 def keep(method, params):
+    while method == "initialized" and how == "a nap" and not os.path.exists("go"):
+        time.sleep(0.01)
     if method == "textDocument/didOpen":
         documents[params["textDocument"]["uri"]] = params["textDocument"]["text"]
     elif method == "textDocument/didChange":
@@ -116,6 +118,8 @@ while (message := read()) is not None:
     note(message)
     if method == "exit" and how != "stubbornness":
         sys.exit(0)
+    if how == "forgetfulness" and method == "textDocument/documentSymbol" and "forgotten" in str(message):
+        continue
     if method and "id" in message and not (how == "stubbornness" and method == "shutdown"):
         send({"id": message["id"], **answer(method, message["params"], message["id"])})
     elif method:

@@ -27,7 +27,7 @@ use crate::http::error::Failure;
 use crate::http::query::Query;
 use crate::toolbox::Toolbox;
 use history::History;
-use tree::Tree;
+use tree::{Todo, Tree};
 
 /// At one time.
 const WATCHES_MAX: usize = 16;
@@ -176,23 +176,31 @@ async fn follow(watch: Arc<Watch>, mut tree: Tree, notified: AsyncFd<Arc<OwnedFd
                 } else {
                     ready.clear_ready();
                 }
-                if todo.ended {
+                if todo.ended || !keep_up(&watch, &mut tree, todo).await {
                     break;
                 }
-                catch_up(&watch, &mut tree, todo.new).await;
             }
         }
     }
     watch.history.end();
 }
 
-/// Watches directories that appeared.
-async fn catch_up(watch: &Watch, tree: &mut Tree, new: Vec<PathBuf>) {
-    for path in new {
+/// Watches directories that appeared; false when the watch is of no more use.
+async fn keep_up(watch: &Watch, tree: &mut Tree, todo: Todo) -> bool {
+    if todo.lost {
+        let added = blocking(tree.anew()).await;
+        // Who asks for the watch again is told why it could not go on.
+        return added.is_ok_and(|added| {
+            tree.took_anew(added, &watch.history);
+            true
+        });
+    }
+    for path in todo.new {
         match blocking(tree.adder(path)).await {
             Ok(added) => tree.took(added, &watch.history),
             // More than can be watched: what happens in there is not known.
             Err(_) => watch.history.lose(),
         }
     }
+    true
 }

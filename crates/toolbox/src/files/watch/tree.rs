@@ -15,7 +15,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use walkdir::WalkDir;
 
-use super::history::{Change, History, Kind};
+use super::history::{CHANGES_MAX, Change, History, Kind};
 use crate::files::Error;
 
 /// Each takes about a kilobyte of the kernel.
@@ -39,6 +39,8 @@ pub(super) struct Tree {
 pub(super) struct Added {
     directories: Vec<(i32, PathBuf)>,
     found: Vec<(PathBuf, bool)>,
+    /// There was more than anybody can be told.
+    found_too_many: bool,
 }
 
 /// What the kernel says.
@@ -55,6 +57,8 @@ struct Event {
 pub(super) struct Todo {
     /// Directories that appeared.
     pub(super) new: Vec<PathBuf>,
+    /// The kernel has dropped some of what it had to say, directories that appeared among it.
+    pub(super) lost: bool,
     /// What was watched is gone.
     pub(super) ended: bool,
     /// There may be more to read.
@@ -89,18 +93,42 @@ impl Tree {
         path: PathBuf,
     ) -> impl FnOnce() -> Result<Added, Error> + Send + use<> {
         let inotify = Arc::clone(&self.inotify);
-        let room = DIRECTORIES_MAX.saturating_sub(self.directories.len());
-        let depth = if self.is_recursive { usize::MAX } else { 0 };
         let is_root = path == self.root;
+        // All that is known is below the root, and found there again.
+        let known = if is_root { 0 } else { self.directories.len() };
+        let room = DIRECTORIES_MAX.saturating_sub(known);
+        let depth = if self.is_recursive { usize::MAX } else { 0 };
         move || add(&inotify, &path, depth, room, is_root)
+    }
+
+    /// The same for all of it, when it is not known any more what there is.
+    pub(super) fn anew(&self) -> impl FnOnce() -> Result<Added, Error> + Send + use<> {
+        self.adder(self.root.clone())
     }
 
     /// Takes in what was added later; what was in there already is told as created.
     pub(super) fn took(&mut self, added: Added, history: &History) {
         self.directories.extend(added.directories);
+        if added.found_too_many {
+            history.lose();
+        }
         for (path, is_dir) in added.found {
             history.push(Change::new(Kind::Created, &path, is_dir));
         }
+    }
+
+    /// Takes in all that there is; what happened before is lost.
+    pub(super) fn took_anew(&mut self, added: Added, history: &History) {
+        let found: HashMap<i32, PathBuf> = added.directories.into_iter().collect();
+        for number in self.directories.keys() {
+            if !found.contains_key(number) {
+                // It may be gone by itself.
+                let _gone = inotify::remove_watch(&self.inotify, *number);
+            }
+        }
+        self.directories = found;
+        // Only now: a client that looks around when it hears of it misses nothing after that.
+        history.lose();
     }
 
     /// Reads what there is.
@@ -116,7 +144,7 @@ impl Tree {
                 let to = events.next_if(|next| {
                     next.flags.contains(ReadFlags::MOVED_TO) && next.cookie == event.cookie
                 });
-                self.moved(&event, to, history);
+                self.moved(&event, to, history, &mut todo);
             } else {
                 self.happened(&event, history, &mut todo);
             }
@@ -159,7 +187,7 @@ impl Tree {
 
     fn happened(&mut self, event: &Event, history: &History, todo: &mut Todo) {
         if event.flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-            history.lose();
+            todo.lost = true;
             return;
         }
         let Some(path) = self.path_of(event) else {
@@ -196,7 +224,7 @@ impl Tree {
         history.push(Change::new(kind, &path, is_dir));
     }
 
-    fn moved(&mut self, event: &Event, to: Option<Event>, history: &History) {
+    fn moved(&mut self, event: &Event, to: Option<Event>, history: &History, todo: &mut Todo) {
         let Some(from) = self.path_of(event) else {
             return;
         };
@@ -204,7 +232,12 @@ impl Tree {
         let to = to.and_then(|to| self.path_of(&to));
         if is_dir {
             match &to {
-                Some(to) => self.rename(&from, to),
+                Some(to) => {
+                    if !self.rename(&from, to) && self.is_recursive {
+                        // It had its old name too briefly to be watched.
+                        todo.new.push(to.clone());
+                    }
+                }
                 None => self.forget(&from),
             }
         }
@@ -214,9 +247,12 @@ impl Tree {
         });
     }
 
-    fn rename(&mut self, from: &Path, to: &Path) {
+    /// Whether anything of that name is watched.
+    fn rename(&mut self, from: &Path, to: &Path) -> bool {
+        let mut is_watched = false;
         for path in self.directories.values_mut() {
             if let Ok(below) = path.strip_prefix(from) {
+                is_watched = true;
                 *path = if below.as_os_str().is_empty() {
                     to.to_owned()
                 } else {
@@ -224,6 +260,7 @@ impl Tree {
                 };
             }
         }
+        is_watched
     }
 
     /// It has left what is watched.
@@ -240,6 +277,7 @@ impl Tree {
     }
 }
 
+/// Adds all of it or nothing.
 fn add(
     inotify: &OwnedFd,
     path: &Path,
@@ -248,6 +286,26 @@ fn add(
     is_root: bool,
 ) -> Result<Added, Error> {
     let mut added = Added::default();
+    match add_below(inotify, path, depth, room, is_root, &mut added) {
+        Ok(()) => Ok(added),
+        Err(error) => {
+            for (number, _) in added.directories {
+                // It may be gone by itself.
+                let _gone = inotify::remove_watch(inotify, number);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn add_below(
+    inotify: &OwnedFd,
+    path: &Path,
+    depth: usize,
+    room: usize,
+    is_root: bool,
+    added: &mut Added,
+) -> Result<(), Error> {
     for entry in WalkDir::new(path).max_depth(depth) {
         let entry = match entry {
             Ok(entry) => entry,
@@ -260,8 +318,9 @@ fn add(
         };
         let top = entry.depth() == 0;
         let is_dir = entry.file_type().is_dir();
-        if !top {
-            added.found.push((entry.path().to_owned(), is_dir));
+        // What is below the root was there before anybody looked.
+        if !top && !is_root {
+            added.find(entry.path(), is_dir);
         }
         if !(is_dir || top && is_root) {
             continue;
@@ -276,11 +335,22 @@ fn add(
             Err(_) => {}
         }
     }
-    if is_root {
-        // It was there before anybody looked.
-        added.found.clear();
+    Ok(())
+}
+
+impl Added {
+    /// Something that was there already. More than a history keeps is not even collected.
+    fn find(&mut self, path: &Path, is_dir: bool) {
+        if self.found_too_many {
+            return;
+        }
+        if self.found.len() == CHANGES_MAX {
+            self.found_too_many = true;
+            self.found = Vec::new();
+            return;
+        }
+        self.found.push((path.to_owned(), is_dir));
     }
-    Ok(added)
 }
 
 fn watch(inotify: &OwnedFd, path: &Path, follow: bool) -> Result<i32, Errno> {
@@ -304,5 +374,129 @@ fn too_many() -> Error {
     Error::TooMany {
         what: "directories to watch",
         limit: DIRECTORIES_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::history::After;
+    use super::*;
+    use crate::files::random_hex;
+
+    struct Playground(PathBuf);
+
+    impl Playground {
+        fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("sebring-watch-{}", random_hex()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn make(&self, name: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::create_dir_all(&path).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Playground {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    /// Reads all that there is and does what is left to do, but for what was lost.
+    fn catch_up(tree: &mut Tree, history: &History) -> Todo {
+        let mut all = Todo::default();
+        loop {
+            let todo = tree.read(history).unwrap();
+            all.lost |= todo.lost;
+            for path in todo.new {
+                let added = tree.adder(path)().unwrap();
+                tree.took(added, history);
+            }
+            if !todo.more {
+                return all;
+            }
+        }
+    }
+
+    fn is_watched(tree: &Tree, path: &Path) -> bool {
+        tree.directories.values().any(|known| known == path)
+    }
+
+    #[test]
+    fn directories_that_appear_while_the_kernel_drops_events_are_watched_afterwards() {
+        let playground = Playground::new();
+        let gone = playground.make("gone");
+        let mut tree = Tree::open(playground.0.clone(), true).unwrap();
+        let history = History::new();
+        let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        let file = playground.0.join("file");
+        fs::write(&file, "").unwrap();
+        // Two kinds in turn, since equal ones that follow each other are one.
+        for _ in 0..=limit / 2 {
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+            fs::write(&file, "x").unwrap();
+        }
+        let missed = playground.make("missed/deep");
+        let elsewhere = Playground::new();
+        fs::rename(&gone, elsewhere.0.join("gone")).unwrap();
+        assert!(catch_up(&mut tree, &history).lost);
+        let added = tree.anew()().unwrap();
+        let before = history.now();
+        tree.took_anew(added, &history);
+        assert!(matches!(history.after(before), After::Lost(_)));
+        assert!(is_watched(&tree, &missed));
+        assert!(!is_watched(&tree, &gone), "it has left what is watched");
+        let start = history.now();
+        fs::write(elsewhere.0.join("gone/other"), "").unwrap();
+        fs::create_dir(missed.join("new")).unwrap();
+        catch_up(&mut tree, &history);
+        let expected = Change::new(Kind::Created, &missed.join("new"), true);
+        assert_eq!(history.after(start), After::Change(start + 1, expected));
+    }
+
+    #[test]
+    fn a_directory_that_is_renamed_before_it_could_be_watched_is_watched() {
+        let playground = Playground::new();
+        let mut tree = Tree::open(playground.0.clone(), true).unwrap();
+        let old = playground.make("old");
+        let new = playground.0.join("new");
+        fs::rename(&old, &new).unwrap();
+        catch_up(&mut tree, &History::new());
+        assert!(is_watched(&tree, &new) && !is_watched(&tree, &old));
+    }
+
+    #[test]
+    fn of_more_than_a_history_keeps_only_the_loss_is_told() {
+        let playground = Playground::new();
+        let mut tree = Tree::open(playground.0.clone(), true).unwrap();
+        let many = playground.make("many");
+        for number in 0..=CHANGES_MAX {
+            fs::write(many.join(number.to_string()), "").unwrap();
+        }
+        let (history, added) = (History::new(), tree.adder(many.clone())().unwrap());
+        assert!(added.found.is_empty());
+        tree.took(added, &history);
+        assert!(matches!(history.after(0), After::Lost(_)));
+        assert!(is_watched(&tree, &many));
+    }
+
+    #[test]
+    fn where_there_are_too_many_directories_none_is_watched() {
+        let playground = Playground::new();
+        let tree = Tree::open(playground.0.clone(), true).unwrap();
+        let new = playground.make("new");
+        playground.make("new/deep");
+        assert!(add(&tree.inotify, &new, usize::MAX, 1, false).is_err());
+        fs::write(new.join("file"), "").unwrap();
+        let (events, _) = tree.events().unwrap();
+        let of_new = |event: &&Event| event.name.as_deref() == Some(Path::new("file"));
+        assert_eq!(events.iter().filter(of_new).count(), 0);
     }
 }
