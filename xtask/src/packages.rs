@@ -37,10 +37,8 @@ const NEEDED: [Need; 22] = [
     ("dbus-daemon", "dbus"),
     ("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),
-    (
-        "/usr/lib/x86_64-linux-gnu/girepository-1.0/Gtk-3.0.typelib",
-        "gir1.2-gtk-3.0",
-    ),
+    // Itself, it is in a folder named after the processor.
+    ("/usr/share/doc/gir1.2-gtk-3.0", "gir1.2-gtk-3.0"),
 ];
 
 /// Where administration tools are, whatever the caller's PATH says.

@@ -7,7 +7,7 @@
 //! | `PUT /v1/sandboxes/{id}` | [`Command`] → 200 [`Observation`] once the runner has tried |
 //! | `GET /v1/sandboxes` | → 200 [`Inventory`] |
 //! | `GET /v1/sandboxes/{id}` | → 200 [`Observation`] (`Absent` when unknown) |
-//! | `GET /v1/sandboxes/{id}/usage` | → 200 list of [`UsageSample`], oldest first (none when unknown) |
+//! | `GET /v1/sandboxes/{id}/usage?…` of [`UsageSpan`] | → 200 list of [`UsageSample`], oldest first (none when unknown) |
 //! | `GET /v1/observations` | → 200, newline-delimited [`Observation`], the inventory first, then every change |
 //! | `GET /v1/spares` | → 200, newline-delimited lists of [`Spare`], the present one first, then after every change |
 //! | `GET /v1/host` | → 200 [`Host`] |
@@ -221,6 +221,14 @@ pub struct UsageSample {
     pub memory_bytes: u64,
     pub memory_cache_bytes: u64,
     pub disk_bytes: u64,
+}
+
+/// Which samples: those of these seconds since 1970, both ends included, and the one before, which
+/// processor time is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageSpan {
+    pub from_unix: u64,
+    pub to_unix: u64,
 }
 
 /// One template on this host.

@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use sebring_core::resources::{Limits, Resources};
 use sebring_edge::Edge;
-use sebring_runner::RunnerConfig;
+use sebring_runner::{RunnerConfig, SPARES_MAX};
 use sebring_server::{PublicUrls, SnapshotAlias};
 use sebring_tasks::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,7 +51,7 @@ pub(crate) struct RunnerRole {
     pool_gib: Option<u32>,
     #[arg(long)]
     network: Option<String>,
-    #[arg(long)]
+    #[arg(long, value_parser = spares())]
     warm_pool: Option<usize>,
 }
 
@@ -104,7 +105,13 @@ pub(crate) fn runner_config(layout: &Layout) -> anyhow::Result<RunnerConfig> {
 
 /// As many as a client with a few agents creates before it pauses.
 fn spares_default() -> usize {
-    SPARES_PER_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from)
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    SPARES_MAX.min(SPARES_PER_PROCESSOR * processors)
+}
+
+/// How many there may be.
+pub(crate) fn spares() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=SPARES_MAX as u64)
 }
 
 impl SpawnerRole {

@@ -19,11 +19,13 @@ use sebring_core::clock::Timestamp;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::recipe::{self, Places, Progress, Recipe};
+use crate::recipe::{self, LAYER_PREFIX, Places, Progress, Recipe};
 use crate::snapshots::{self, Snapshot, Snapshots};
 
 /// The snapshot with a desktop.
 pub const DESKTOP: &str = "desktop";
+/// Endings of a layer's name while it is built: the layer itself, and what overlay needs beside it.
+const UNFINISHED: [&str; 3] = [".building", ".work", ".root"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -205,30 +207,60 @@ fn stack(
     layer: &str,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
-    let [new, work, root] = ["building", "work", "root"].map(|what| format!("{layer}.{what}"));
-    let names = [&new, &work, &root];
-    for name in names {
-        let path = snapshots.layer_path(name);
-        remove_tree(&path)?;
-        fs::create_dir(&path).map_err(at(&path))?;
-    }
-    let layers = snapshots.layer_path("");
-    let places = Places {
-        layers: &layers,
-        below,
-        new: &new,
-        work: &work,
-        root: &root,
-    };
-    let built = recipe.build_desktop(&places, progress);
-    for name in [&work, &root] {
-        remove_tree(&snapshots.layer_path(name))?;
-    }
-    built?;
-    let finished = snapshots.layer_path(layer);
-    fs::rename(snapshots.layer_path(&new), &finished).map_err(at(&finished))
+    remove_unfinished(snapshots)?;
+    beside(snapshots, layer, |new, work, root| {
+        let layers = snapshots.layer_path("");
+        let places = Places {
+            layers: &layers,
+            below,
+            new,
+            work,
+            root,
+        };
+        Ok(recipe.build_desktop(&places, progress)?)
+    })
 }
 
+/// Lets `build` fill the first of three new folders, and makes it the layer. When it fails, none of
+/// them is left: together they are a gigabyte and more.
+fn beside(
+    snapshots: &Snapshots,
+    layer: &str,
+    build: impl FnOnce(&str, &str, &str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let [new, work, root] = UNFINISHED.map(|what| format!("{layer}{what}"));
+    let make = |name: &String| {
+        let path = snapshots.layer_path(name);
+        fs::create_dir(&path).map_err(at(&path))
+    };
+    let made = [&new, &work, &root].into_iter().try_for_each(make);
+    let built = made.and_then(|()| build(&new, &work, &root));
+    let finished = built.and_then(|()| {
+        let finished = snapshots.layer_path(layer);
+        fs::rename(snapshots.layer_path(&new), &finished).map_err(at(&finished))
+    });
+    let removed = remove_unfinished(snapshots);
+    // The first failure is the one to tell.
+    finished.and(removed)
+}
+
+/// What a build has left that was cut off or has failed, also one of another recipe.
+fn remove_unfinished(snapshots: &Snapshots) -> Result<(), Error> {
+    let layers = snapshots.layer_path("");
+    let entries = fs::read_dir(&layers).map_err(at(&layers))?;
+    let mut removed = Ok(());
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_unfinished = UNFINISHED.iter().any(|ending| name.ends_with(ending));
+        if is_unfinished && name.starts_with(LAYER_PREFIX) {
+            // One that cannot be removed saves none of the others.
+            let this = remove_tree(&entry.path());
+            removed = removed.and(this);
+        }
+    }
+    removed
+}
 fn remove_tree(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(at(path)(source)),
@@ -305,6 +337,37 @@ mod tests {
         }
         assert_eq!(builds.offered(), None, "nothing to build it on");
         builds.ensure("sebring-small").await.unwrap();
+        fs::remove_dir_all(pool).unwrap();
+    }
+
+    #[test]
+    fn a_build_that_fails_leaves_nothing_and_tells_why() {
+        let (pool, snapshots) = pool("leaves");
+        let layers = pool.join("layers");
+        let names = || {
+            let entries = fs::read_dir(&layers).unwrap().flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+            names.sort();
+            names
+        };
+        fs::create_dir_all(layers.join("desktop-older.building/usr")).unwrap();
+        fs::create_dir(layers.join("debian-x.building")).unwrap();
+        let fill = |new: &str| fs::write(layers.join(new).join("big"), "x").unwrap();
+        let failed = beside(&snapshots, "desktop-new", |new, _, _| {
+            fill(new);
+            let layer = "first".to_owned();
+            Err(Error::NoBase { layer })
+        });
+        let why = failed.unwrap_err().to_string();
+        assert!(why.contains("layer first is missing"), "{why}");
+        assert_eq!(names(), ["debian-x.building"], "another's build goes on");
+        let built = beside(&snapshots, "desktop-new", |new, _, _| {
+            fill(new);
+            Ok(())
+        });
+        built.unwrap();
+        assert_eq!(names(), ["debian-x.building", "desktop-new"]);
+        assert!(layers.join("desktop-new/big").exists());
         fs::remove_dir_all(pool).unwrap();
     }
 

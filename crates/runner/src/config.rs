@@ -26,7 +26,7 @@ pub struct RunnerConfig {
     pub pool_bytes: Option<u64>,
     /// Network namespaces kept ready.
     pub seats_ready: usize,
-    /// Sandboxes kept ready for whoever asks next; 0 for none.
+    /// Sandboxes kept ready for whoever asks next; 0 for none, at most [`crate::SPARES_MAX`].
     pub warm_pool: usize,
     pub spawner: SpawnerProgram,
 }

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sebring_api::runner::{Command, Observation};
+use sebring_api::runner::{Command, Observation, UsageSpan};
 use sebring_core::id::SandboxId;
 use sebring_tasks::Tasks;
 use serde::Serialize;
@@ -96,8 +96,12 @@ async fn observation(
     Json(runner.observation(id))
 }
 
-async fn usage(State(runner): State<Runner>, UrlPath(id): UrlPath<SandboxId>) -> Response {
-    match tokio::task::spawn_blocking(move || runner.usage(id)).await {
+async fn usage(
+    State(runner): State<Runner>,
+    UrlPath(id): UrlPath<SandboxId>,
+    Query(span): Query<UsageSpan>,
+) -> Response {
+    match tokio::task::spawn_blocking(move || runner.usage(id, span)).await {
         Ok(Ok(samples)) => Json(samples).into_response(),
         Ok(Err(error)) => failed(&error),
         Err(panic) => failed(&panic),

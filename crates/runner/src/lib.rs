@@ -38,6 +38,7 @@ use tracing::info;
 pub use config::{RUN_DIR_LENGTH_MAX, RunnerConfig, SEATS_READY, SpawnerProgram, instance_name};
 pub use host::kernel;
 pub use runner::{Error, Runner};
+pub use spares::SPARES_MAX;
 pub use teardown::teardown;
 
 /// Runs until SIGTERM or SIGINT, and tells `ready` once commands are accepted. Sandboxes stay as

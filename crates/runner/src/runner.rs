@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sebring_api::runner::{
     Command, Goal, Host, Inventory, Observation, ObservedState, SnapshotFacts, Spare, UsageSample,
+    UsageSpan,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use sebring_tasks::Tasks;
@@ -212,8 +213,8 @@ impl Runner {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn usage(&self, id: SandboxId) -> io::Result<Vec<UsageSample>> {
-        history::of(&self.shared, id)
+    pub fn usage(&self, id: SandboxId, span: UsageSpan) -> io::Result<Vec<UsageSample>> {
+        history::of(&self.shared, id, span)
     }
 
     /// # Errors

@@ -6,7 +6,7 @@ mod common;
 
 use std::io::ErrorKind;
 
-use common::{Fixture, running, spec};
+use common::{Fixture, deleted, running, spec};
 use sebring_api::runner::ObservedState;
 use sebring_core::id::SandboxId;
 use sebring_testkit::fault;
@@ -30,8 +30,9 @@ async fn a_spare_that_cannot_be_handed_over_costs_only_a_cold_start() {
     fixture.close_with_spares().await;
 
     sandboxes_come_first().await;
+    its_id_is_not_used_while_it_does_not_end().await;
 
-    for point in ["bring_up.isolate", "bring_up.ready", "spare.warm_up"] {
+    for point in ["bring_up.isolate", "bring_up.watch", "spare.warm_up"] {
         let fixture = Fixture::with_spares(1).await;
         let sandbox = fixture.up(spec()).await;
         let own = |thing: &String| {
@@ -48,6 +49,30 @@ async fn a_spare_that_cannot_be_handed_over_costs_only_a_cold_start() {
         assert_eq!(*fixture.runner.spares().borrow(), [], "{point}");
         fixture.close_with_spares().await;
     }
+}
+
+/// What was killed and is still there would be taken for the new sandbox, or take it along.
+async fn its_id_is_not_used_while_it_does_not_end() {
+    let fixture = Fixture::with_spares(2).await;
+    fixture.up(spec()).await;
+    let spares = fixture.spares(2).await;
+    let mut larger = spec();
+    larger.resources.memory_gib = 2;
+    fault::arm("spare.end");
+    let (id, wanted) = (spares[0].id, running(1, larger.clone()));
+    let seen = fixture.runner.command(id, wanted).await;
+    let says_so = matches!(&seen.state, ObservedState::Failed { message, .. }
+        if message.contains("does not end; try again"));
+    assert!(says_so, "{seen:?}");
+    let seen = fixture.runner.command(id, running(2, larger)).await;
+    let is_running = matches!(seen.state, ObservedState::Running { .. });
+    assert!(is_running, "{seen:?}");
+
+    fault::arm("spare.end");
+    let seen = fixture.runner.command(spares[1].id, deleted(1)).await;
+    assert!(fault::armed().is_none(), "it has failed once");
+    assert_eq!(seen.state, ObservedState::Absent, "and was tried again");
+    fixture.close_with_spares().await;
 }
 
 /// A host without an address or a process left gives back what spares hold, and tries again.

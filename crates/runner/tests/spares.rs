@@ -151,6 +151,28 @@ async fn a_spare_that_nobody_asks_for_any_more_gives_place_to_one_that_somebody_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_come_up_takes_no_place_from_what_can() {
+    let fixture = Fixture::with_spares(2).await;
+    fixture.up(spec()).await;
+    let spares = fixture.spares(2).await;
+    let mut absent = spec();
+    absent.snapshot = "nowhere".into();
+    let id = SandboxId::random();
+    let seen = fixture.runner.command(id, running(1, absent)).await;
+    assert!(
+        matches!(seen.state, ObservedState::Failed { .. }),
+        "{seen:?}"
+    );
+    claim(&fixture, &spares[0], spec()).await;
+    let both = fixture.spares(2).await;
+    assert!(
+        both.iter()
+            .all(|one| Some(&one.shape) == Shape::of(&spec()).as_ref())
+    );
+    fixture.close_with_spares().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spare_that_dies_is_replaced_and_its_id_still_serves() {
     let fixture = Fixture::with_spares(1).await;
     fixture.up(spec()).await;

@@ -175,6 +175,8 @@ async fn use_over_time_is_cut_to_what_was_asked_for() {
     let later = "from=1970-01-01T00:00:31Z&to=1970-01-02T00:00:00Z";
     let seen = world.get(&format!("{path}?{later}")).await.ok();
     assert_eq!(seen, json!({"series": []}));
+    let asked = world.runner.usage_asked().unwrap();
+    assert_eq!((asked.from_unix, asked.to_unix), (31, 86_400));
 
     let missing = world.get(path).await.refused(400);
     assert!(missing.contains("from is required"), "{missing}");
@@ -183,4 +185,17 @@ async fn use_over_time_is_cut_to_what_was_asked_for() {
     assert!(turned.contains("must not be after to"), "{turned}");
     let nowhere = format!("/sandbox/none/telemetry/metrics?{day}");
     world.get(&nowhere).await.refused(404);
+}
+
+#[tokio::test]
+async fn why_use_over_time_is_not_known_is_for_the_operator() {
+    let world = World::new().await;
+    world.create(json!({"name": "box"})).await;
+    world.runner.fail_usage("open /var/lib/sebring: denied");
+    let span = "from=1970-01-01T00:00:00Z&to=1970-01-02T00:00:00Z";
+    let path = format!("/sandbox/box/telemetry/metrics?{span}");
+    let answer = world.get(&path).await;
+    assert_eq!(answer.json()["code"], "NO_RUNNER");
+    let told = answer.refused(503);
+    assert!(told.starts_with("No available runners"), "{told}");
 }

@@ -185,6 +185,33 @@ fn a_part_that_dies_comes_back_and_one_that_is_restarted_is_another_process() {
 }
 
 #[test]
+fn a_start_brings_back_what_is_missing_and_leaves_the_windows() {
+    let toolbox = started();
+    let parts = || do_it(&toolbox, "start", Value::Null)["status"].clone();
+    let before = parts();
+    let window = open_terminal(&toolbox, "true");
+    // It is not restarted by itself.
+    let pid = before["atspi"]["pid"].to_string();
+    common::signal("-KILL", pid.parse().unwrap());
+    eventually("a part is missing", || {
+        toolbox.get("/computeruse/process-status").json()["status"] == "partial"
+    });
+    let after = parts();
+    assert_eq!(after["atspi"]["running"], true);
+    for name in ["dbus", "xvfb", "openbox", "x11vnc", "novnc"] {
+        assert_eq!(before[name]["pid"], after[name]["pid"], "{name}");
+    }
+    let windows = ok(toolbox.get("/computeruse/display/windows"));
+    assert_eq!(windows["windows"][0]["id"], window["id"]);
+    // What was begun anew follows a new display server as the others do.
+    let (server, fresh) = (&after["xvfb"]["pid"], after["atspi"]["pid"].to_string());
+    common::signal("-KILL", server.to_string().parse().unwrap());
+    eventually("it is another process", || {
+        toolbox.get("/computeruse/process-status").json()["status"] == "active" && !alive(&fresh)
+    });
+}
+
+#[test]
 fn pictures_are_whole_parts_smaller_and_with_the_pointer() {
     let toolbox = started();
     let get = |path: &str| ok(toolbox.get(&format!("/computeruse/{path}")));
@@ -259,8 +286,13 @@ fn what_is_typed_arrives_in_a_program_letter_by_letter() {
     do_it(&toolbox, "keyboard/down", json!({"key": "shift"}));
     do_it(&toolbox, "keyboard/key", json!({"key": "x"}));
     do_it(&toolbox, "keyboard/up", json!({"key": "shift"}));
+    // Digits of the number pad, which are its arrows without num lock.
+    do_it(&toolbox, "keyboard/key", json!({"key": "num7"}));
+    do_it(&toolbox, "keyboard/down", json!({"key": "num_decimal"}));
+    do_it(&toolbox, "keyboard/up", json!({"key": "num_decimal"}));
+    do_it(&toolbox, "keyboard/hotkey", json!({"keys": "num0"}));
     do_it(&toolbox, "keyboard/key", json!({"key": "Return"}));
-    typed(&toolbox, &format!("{text}a&X\n"));
+    typed(&toolbox, &format!("{text}a&X7.0\n"));
     do_it(&toolbox, "keyboard/hotkey", json!({"keys": "ctrl+d"}));
     eventually("the terminal has closed at the end of its input", || {
         let windows = ok(toolbox.get("/computeruse/display/windows"));

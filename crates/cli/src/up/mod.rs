@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 pub(crate) use demo::server_timing;
 pub(crate) use lock::{holder, stop};
@@ -28,6 +29,7 @@ use crate::doctor::Consent;
 use crate::endpoint::{self, Endpoint};
 use crate::env::{Shell, export_lines};
 use crate::output;
+use crate::roles;
 
 /// Prepare this host and start the server
 #[derive(Debug, Args)]
@@ -74,10 +76,11 @@ pub(crate) struct HostChoices {
     #[arg(long, env = "SEBRING_NETWORK", value_name = "CIDR")]
     pub(crate) network: Option<String>,
     /// Build the snapshot `desktop` now; otherwise the first sandbox from it waits for that
-    #[arg(long, env = "SEBRING_DESKTOP")]
+    #[arg(long, env = "SEBRING_DESKTOP", value_parser = BoolishValueParser::new())]
     pub(crate) desktop: bool,
-    /// Sandboxes kept started for whoever creates one next, 0 for none [default: 2 per processor]
-    #[arg(long, env = "SEBRING_WARM_POOL", value_name = "N")]
+    /// Sandboxes kept started for whoever creates one next, 0 for none, at most 64
+    /// [default: 2 per processor]
+    #[arg(long, env = "SEBRING_WARM_POOL", value_name = "N", value_parser = roles::spares())]
     pub(crate) warm_pool: Option<usize>,
 }
 
@@ -156,5 +159,41 @@ impl Up {
         }
         supervisor.run_until_signal().await?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ArgAction;
+
+    use super::*;
+
+    fn command() -> clap::Command {
+        Up::augment_args(clap::Command::new("up"))
+    }
+
+    #[test]
+    fn a_switch_in_the_environment_can_be_written_as_people_write_them() {
+        // A value of the variable takes the same way as one on the command line would.
+        let taken = command().mut_arg("desktop", |arg| arg.action(ArgAction::Set).num_args(1));
+        for (value, expected) in [("1", true), ("yes", true), ("true", true), ("0", false)] {
+            let matches = taken
+                .clone()
+                .try_get_matches_from(["up", "--desktop", value]);
+            let matches = matches.unwrap_or_else(|error| panic!("{value}: {error}"));
+            assert_eq!(matches.get_one("desktop"), Some(&expected), "{value}");
+        }
+        let refused = taken.try_get_matches_from(["up", "--desktop", "perhaps"]);
+        assert!(refused.is_err());
+    }
+
+    #[test]
+    fn more_spares_than_there_can_be_are_refused_with_the_limit() {
+        let most = ["up", "--warm-pool", "64"];
+        let matches = command().try_get_matches_from(most).unwrap();
+        assert_eq!(matches.get_one("warm_pool"), Some(&64_usize));
+        let more = ["up", "--warm-pool", "65"];
+        let refused = command().try_get_matches_from(more).unwrap_err();
+        assert!(refused.to_string().contains("0..=64"), "{refused}");
     }
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sebring_api::runner::UsageSample;
+use sebring_api::runner::{UsageSample, UsageSpan};
 use sebring_core::id::SandboxId;
 use tracing::warn;
 
@@ -42,9 +42,10 @@ pub(crate) fn record(shared: &Shared) {
     }
 }
 
-/// The samples that are left of a sandbox, the oldest first; none of an unknown one.
-pub(crate) fn of(shared: &Shared, id: SandboxId) -> io::Result<Vec<UsageSample>> {
-    ring::read(&shared.records.data_dir(id), now_unix())
+/// The samples that are left of `span` and the one before, the oldest first; none of an unknown
+/// sandbox.
+pub(crate) fn of(shared: &Shared, id: SandboxId, span: UsageSpan) -> io::Result<Vec<UsageSample>> {
+    ring::read(&shared.records.data_dir(id), span, now_unix())
 }
 
 /// `None` when it is just ending.

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use sebring_api::runner::UsageSample;
+use sebring_api::runner::{UsageSample, UsageSpan};
 
 use super::{KEPT, SAMPLE_EVERY};
 
@@ -31,7 +31,7 @@ pub(super) fn write(dir: &Path, sample: &UsageSample) -> io::Result<()> {
     file.write_all_at(&to_bytes(sample), slot(sample.at_unix) * SLOT_BYTES as u64)
 }
 
-pub(super) fn read(dir: &Path, now_unix: u64) -> io::Result<Vec<UsageSample>> {
+pub(super) fn read(dir: &Path, span: UsageSpan, now_unix: u64) -> io::Result<Vec<UsageSample>> {
     let bytes = match fs::read(dir.join(NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
@@ -40,7 +40,13 @@ pub(super) fn read(dir: &Path, now_unix: u64) -> io::Result<Vec<UsageSample>> {
     let is_recent = |sample: &UsageSample| {
         sample.at_unix <= now_unix && now_unix - sample.at_unix < KEPT.as_secs()
     };
-    let mut samples: Vec<UsageSample> = slots.iter().map(from_bytes).filter(is_recent).collect();
+    let until_end = slots
+        .iter()
+        .map(from_bytes)
+        .filter(|sample| is_recent(sample) && sample.at_unix <= span.to_unix);
+    let (mut samples, before): (Vec<_>, Vec<_>) =
+        until_end.partition(|sample| sample.at_unix >= span.from_unix);
+    samples.extend(before.into_iter().max_by_key(|sample| sample.at_unix));
     samples.sort_unstable_by_key(|sample| sample.at_unix);
     Ok(samples)
 }
@@ -90,6 +96,10 @@ mod tests {
     use super::*;
 
     const NOON: u64 = 1_700_000_000;
+    const EVER: UsageSpan = UsageSpan {
+        from_unix: 0,
+        to_unix: u64::MAX,
+    };
 
     fn at(at_unix: u64) -> UsageSample {
         UsageSample {
@@ -110,7 +120,26 @@ mod tests {
         for sample in &samples {
             write(dir.path(), sample).unwrap();
         }
-        assert_eq!(read(dir.path(), midnight + 2).unwrap(), samples);
+        assert_eq!(read(dir.path(), EVER, midnight + 2).unwrap(), samples);
+    }
+
+    #[test]
+    fn a_part_of_the_day_comes_with_the_sample_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path()).unwrap();
+        let times = [0, 15, 30, 45, 60].map(|seconds| NOON + seconds);
+        for at_unix in times {
+            write(dir.path(), &at(at_unix)).unwrap();
+        }
+        let seen = |from_unix, to_unix| {
+            let span = UsageSpan { from_unix, to_unix };
+            let samples = read(dir.path(), span, NOON + 60).unwrap();
+            samples.iter().map(|one| one.at_unix).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(NOON + 30, NOON + 45), times[1..=3]);
+        assert_eq!(seen(NOON, NOON), times[..1]);
+        assert_eq!(seen(NOON + 100, NOON + 200), times[4..]);
+        assert!(seen(0, NOON - 1).is_empty());
     }
 
     #[test]
@@ -121,7 +150,7 @@ mod tests {
         for at_unix in (NOON..end).step_by(15) {
             write(dir.path(), &at(at_unix)).unwrap();
         }
-        let samples = read(dir.path(), end).unwrap();
+        let samples = read(dir.path(), EVER, end).unwrap();
         assert!(
             samples
                 .iter()
@@ -142,7 +171,7 @@ mod tests {
         create(dir.path()).unwrap();
         write(dir.path(), &at(NOON)).unwrap();
         create(dir.path()).unwrap();
-        assert_eq!(read(dir.path(), NOON).unwrap(), [at(NOON)]);
+        assert_eq!(read(dir.path(), EVER, NOON).unwrap(), [at(NOON)]);
     }
 
     #[test]
@@ -150,6 +179,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let refused = write(dir.path(), &at(NOON)).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::NotFound);
-        assert_eq!(read(dir.path(), NOON).unwrap(), []);
+        assert_eq!(read(dir.path(), EVER, NOON).unwrap(), []);
     }
 }

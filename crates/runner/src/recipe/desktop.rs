@@ -16,6 +16,9 @@ const STACK: &str = include_str!("desktop-outside.sh");
 const PACKAGES: &str = "xvfb openbox x11vnc ffmpeg at-spi2-core dbus dbus-x11 xterm fonts-dejavu-core \
     fonts-liberation";
 
+/// What the name of every version of the layer begins with.
+pub(crate) const LAYER_PREFIX: &str = "desktop-";
+
 /// Directory names of a layer to be, all beside each other.
 #[derive(Debug)]
 pub struct Places<'a> {
@@ -35,7 +38,7 @@ impl Recipe {
             hash.update(part);
             hash.update([0]);
         }
-        format!("desktop-{}", &hex::encode(hash.finalize())[..12])
+        format!("{LAYER_PREFIX}{}", &hex::encode(hash.finalize())[..12])
     }
 
     /// Fills the empty directory `places.new`. Takes a minute or two and needs the network.

@@ -11,6 +11,7 @@ mod run;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use desktop::LAYER_PREFIX;
 pub use desktop::Places;
 pub use run::{Error, Progress};
 

@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use super::mirror::Mirror;
 use super::{INSIDE, LEFT_OUT, OUTSIDE, PACKAGES, Places};
@@ -58,7 +59,15 @@ pub enum Error {
     #[error("{step} failed ({status}); the end of its output:\n{output}")]
     Step {
         step: &'static str,
-        status: String,
+        status: ExitStatus,
+        output: String,
+    },
+    #[error(
+        "{step} did not finish within {seconds} s, or was killed; the end of its output:\n{output}"
+    )]
+    Late {
+        step: &'static str,
+        seconds: u32,
         output: String,
     },
     #[error("prepare {path}")]
@@ -130,10 +139,7 @@ pub(super) fn on_top(
     packages: &str,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), Error> {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", &LAYER_SECONDS_MAX.to_string()]);
-    let apart = apart();
-    command.arg(apart.get_program()).args(apart.get_args());
+    let mut command = within(LAYER_SECONDS_MAX);
     command
         .args(["sh", "-c", outside, "sh"])
         .arg(places.layers)
@@ -141,7 +147,35 @@ pub(super) fn on_top(
         .arg(bundle());
     as_client(&mut command);
     command.env("PACKAGES", packages);
-    steps(command, inside, (5, 18), progress)
+    in_time(steps(command, inside, (5, 18), progress), LAYER_SECONDS_MAX)
+}
+
+/// As [`apart`], with a deadline. `timeout` is what we start, so it is bound to us as well.
+fn within(seconds: u32) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "timeout", "--kill-after=5"]);
+    let apart = apart();
+    command.arg(seconds.to_string()).arg(apart.get_program());
+    command.args(apart.get_args());
+    command
+}
+
+/// What `timeout` says when the time was over.
+fn in_time(outcome: Result<(), Error>, seconds: u32) -> Result<(), Error> {
+    match outcome {
+        Err(Error::Step {
+            step,
+            status,
+            output,
+        }) if matches!(status.code(), Some(124 | 137)) || status.signal() == Some(9) => {
+            Err(Error::Late {
+                step,
+                seconds,
+                output,
+            })
+        }
+        other => other,
+    }
 }
 
 fn bundle() -> &'static str {
@@ -286,7 +320,7 @@ fn run(
     let output = Vec::from(kept).join("\n");
     Err(Error::Step {
         step,
-        status: status.to_string(),
+        status,
         output,
     })
 }
@@ -310,9 +344,14 @@ mod tests {
 
     #[test]
     fn a_step_ends_with_who_started_it_and_takes_its_children_along() {
+        for command in [apart(), within(900)] {
+            ends_with_its_starter(command);
+        }
+    }
+
+    fn ends_with_its_starter(mut command: Command) {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let starter = std::thread::spawn(move || {
-            let mut command = apart();
             command.args(["sh", "-c", "setsid sleep 1000 & echo begun; sleep 1000"]);
             let mut child = command
                 .stdout(Stdio::piped())
@@ -330,6 +369,18 @@ mod tests {
         assert!(!child.wait().unwrap().success());
         // The last process with the writing end has ended too, or this would wait for ever.
         std::io::Read::read_to_end(&mut reader, &mut Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_takes_too_long_is_ended_and_says_so() {
+        let mut command = within(1);
+        command.args(["sh", "-c", "echo begun; sleep 1000"]);
+        let outcome = in_time(run("a step", command, "", &mut |_| {}), 1);
+        let failure = outcome.unwrap_err().to_string();
+        assert!(
+            failure.contains("within 1 s") && failure.contains("begun"),
+            "{failure}"
+        );
     }
 
     #[test]

@@ -26,6 +26,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use sebring_api::boot::{BootConfig, BootLimits};
 use sebring_api::runner::{FailureCode, Phase, SandboxSpec};
 use sebring_core::id::{IncarnationId, SandboxId};
+use tokio::io::unix::AsyncFd;
 use tracing::warn;
 
 use super::door;
@@ -57,7 +58,8 @@ const BIRTHS_MAX: u32 = 3;
 pub(crate) struct Started {
     pub(crate) pid: i32,
     pub(crate) start_time: u64,
-    pub(crate) pidfd: OwnedFd,
+    /// Tells of its end.
+    pub(crate) process: AsyncFd<OwnedFd>,
     pub(crate) slot: Slot,
     pub(crate) group: Group,
     pub(crate) snapshot: Snapshot,
@@ -122,17 +124,20 @@ pub(crate) fn bring_up(
     let start_time = ready().map_err(in_phase("ready"))?;
     phases.mark("ready");
 
+    let Newborn { pid, pidfd, .. } = newborn;
+    let watched = fault::at("bring_up.watch").and_then(|()| super::watch_end(pidfd));
+    let first_process = watched.map_err(in_phase("watch"))?;
+
     process.keep();
     door.keep();
     group_guard.keep();
     seat_guard.keep();
     disk.keep();
     drop(door_dir);
-    let Newborn { pid, pidfd, .. } = newborn;
     Ok(Started {
         pid,
         start_time,
-        pidfd,
+        process: first_process,
         slot,
         group,
         snapshot,

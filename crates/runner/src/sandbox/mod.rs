@@ -100,11 +100,16 @@ impl Actor {
     /// Runs until the sandbox is gone for good. Ends early only when the runner stops, leaving the
     /// sandbox as it is.
     pub(crate) async fn run(mut self, mut ends: Ends) {
+        let stop = self.shared.tasks.stop_token();
         loop {
             let newest = ends.goal.borrow_and_update().clone();
             if let Some(command) = newest.filter(|command| command.generation > self.generation) {
                 self.reach(command, &mut ends).await;
                 if matches!(self.life, Life::Absent) && self.shared.retire(&self, &ends) {
+                    return;
+                }
+                // A goal that was left for the next runner would be taken up again at once.
+                if stop.is_cancelled() {
                     return;
                 }
                 continue;
@@ -155,14 +160,19 @@ impl Actor {
         let generation = command.generation;
         self.phases.clear();
         let shared = Arc::clone(&self.shared);
+        // A build takes minutes, in which spares are as useful as ever.
+        let snapshot = match &command.goal {
+            Goal::Running { spec } => self.await_snapshot(spec, ends).await,
+            Goal::Stopped { .. } | Goal::Deleted => Ok(()),
+        };
         let held_off = shared.spares.hold_off();
-        let outcome = match command.goal {
-            Goal::Running { spec } => match self.await_snapshot(&spec, ends).await {
-                Ok(()) => self.ensure_running(generation, spec).await,
-                Err(failure) => Err(failure),
-            },
-            Goal::Stopped { spec, stop } => self.ensure_stopped(generation, spec, stop, ends).await,
-            Goal::Deleted => {
+        let outcome = match (snapshot, command.goal) {
+            (Err(failure), _) => Err(failure),
+            (Ok(()), Goal::Running { spec }) => self.ensure_running(generation, spec).await,
+            (Ok(()), Goal::Stopped { spec, stop }) => {
+                self.ensure_stopped(generation, spec, stop, ends).await
+            }
+            (Ok(()), Goal::Deleted) => {
                 self.delete(generation, ends).await;
                 return;
             }
@@ -207,13 +217,15 @@ impl Actor {
                 self.record(generation)
             }
             Life::Absent => {
-                if let Some(shape) = Shape::of(&spec) {
+                let shape = Shape::of(&spec);
+                if !self.claim(generation, &spec).await? {
+                    self.start(generation, spec).await?;
+                }
+                // Not before: a shape that cannot come up would be all that spares are made of.
+                if let Some(shape) = shape {
                     self.shared.spares.note_request(shape);
                 }
-                match self.claim(generation, &spec).await? {
-                    true => Ok(()),
-                    false => self.start(generation, spec).await,
-                }
+                Ok(())
             }
             Life::Stopped { .. } => self.start(generation, spec).await,
         }
@@ -224,8 +236,8 @@ impl Actor {
         if outcome.as_ref().is_err_and(Failure::wants_room) && keep::make_room(&self.shared).await {
             outcome = self.bring_up(&spec).await;
         }
-        let live = match outcome.and_then(|started| go_live(started, spec)) {
-            Ok(live) => live,
+        let live = match outcome {
+            Ok(started) => live_of(started, spec),
             Err(failure) => {
                 // Whatever it was before, the disk tells what it is now.
                 if !self.shared.pool.has_disk(self.id) {
@@ -266,7 +278,7 @@ impl Actor {
             self.release().await;
             info!(sandbox_id = %self.id, %generation, "sandbox stopped");
         } else if matches!(self.life, Life::Absent) {
-            self.end_spare().await;
+            self.end_spare().await?;
             let (shared, id) = (Arc::clone(&self.shared), self.id);
             let bytes = bring_up::disk_bytes(&spec);
             blocking(move || shared.pool.ensure_disk(id, bytes))
@@ -297,7 +309,11 @@ impl Actor {
             Life::Running(live) => Some(live),
             Life::Stopped { .. } => None,
             Life::Absent => {
-                self.end_spare().await;
+                if let Err(failure) = self.end_spare().await {
+                    // Not said to be reached, so that it is tried again, for as long as it takes.
+                    warn!(sandbox_id = %self.id, error = failure.message(), "not deleted yet");
+                    return;
+                }
                 None
             }
         };
@@ -402,19 +418,17 @@ impl Actor {
     }
 }
 
-/// Makes the kernel tell us when it ends.
-fn go_live(started: Started, spec: SandboxSpec) -> Result<Live, Failure> {
+fn live_of(started: Started, spec: SandboxSpec) -> Live {
     let Started {
         pid,
         start_time,
-        pidfd,
+        process,
         slot,
         group,
         snapshot: _,
     } = started;
     let oom_kills = group.oom_kills();
-    let process = watch_end(pidfd).map_err(failure::in_phase("watch"))?;
-    Ok(Live {
+    Live {
         process,
         pid,
         start_time,
@@ -422,10 +436,11 @@ fn go_live(started: Started, spec: SandboxSpec) -> Result<Live, Failure> {
         group,
         spec,
         oom_kills,
-    })
+    }
 }
 
-/// Must be called inside the runtime.
+/// Makes the kernel tell us when a process ends. Must be called inside the runtime, of which the
+/// threads that may block are a part.
 #[expect(
     deprecated,
     reason = "its replacement is unsafe; a plain OwnedFd upholds its condition"

@@ -7,6 +7,7 @@
 //! Next: `crate::spares` for how many there are; `claim` in the toolbox is the other end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sebring_api::boot::Claim;
 use sebring_api::runner::{FailureCode, SandboxSpec, Shape};
@@ -15,10 +16,13 @@ use tracing::{info, warn};
 
 use super::bring_up::{self, Owned, Phases, find_snapshot, merged_env, socket_path};
 use super::failure::{Failure, in_phase};
-use super::{Actor, Life, Live, blocking, go_live, hold_root, kill, tear_down, tell};
+use super::{Actor, Life, Live, blocking, hold_root, kill, live_of, tear_down, tell};
 use crate::fault;
 use crate::runner::Shared;
-use crate::spares::{Ready, keep};
+use crate::spares::{Ready, Taken, keep};
+
+/// A killed process ends as soon as the kernel runs it; one that waits for a disk may not.
+const END_WAIT: Duration = Duration::from_secs(10);
 
 impl Actor {
     /// Becomes what the spare of its id is, if there is one that `spec` can be made of.
@@ -28,12 +32,17 @@ impl Actor {
         spec: &SandboxSpec,
     ) -> Result<bool, Failure> {
         let mut phases = Phases::start();
-        let Some(ready) = self.shared.spares.take(self.id).await else {
-            return Ok(false);
+        let ready = match self.shared.spares.take(self.id).await {
+            None => return Ok(false),
+            Some(Taken::Stuck(live)) => {
+                keep::discard(&self.shared, self.id, *live).await?;
+                return Ok(false);
+            }
+            Some(Taken::Ready(ready)) => ready,
         };
         if let Err(failure) = hand_over(&self.shared, self.id, &ready, spec).await {
             warn!(sandbox_id = %self.id, error = failure.message(), "spare not used");
-            keep::discard(&self.shared, self.id, ready).await;
+            keep::discard(&self.shared, self.id, ready.live).await?;
             return Ok(false);
         }
         phases.mark("claim");
@@ -50,10 +59,13 @@ impl Actor {
     }
 
     /// Ends the spare of its id, which is not to run.
-    pub(super) async fn end_spare(&self) {
-        if let Some(ready) = self.shared.spares.take(self.id).await {
-            keep::discard(&self.shared, self.id, ready).await;
-        }
+    pub(super) async fn end_spare(&self) -> Result<(), Failure> {
+        let live = match self.shared.spares.take(self.id).await {
+            None => return Ok(()),
+            Some(Taken::Stuck(live)) => *live,
+            Some(Taken::Ready(ready)) => ready.live,
+        };
+        keep::discard(&self.shared, self.id, live).await
     }
 }
 
@@ -97,13 +109,15 @@ pub(crate) async fn bring_up_spare(
     let started = started.await??;
     drop(permit);
     let snapshot = started.snapshot.clone();
-    let live = go_live(started, spec)?;
+    let live = live_of(started, spec);
     let warmed = match fault::at("spare.warm_up") {
         Ok(()) => tell::warm_up(&socket_path(shared, id)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = warmed {
-        end_unowned(shared, id, live).await;
+        if end_unowned(shared, id, live).await.is_err() {
+            warn!(sandbox_id = %id, "a spare does not end; left to the next start");
+        }
         return Err(in_phase("warm up")(error));
     }
     Ok(Ready {
@@ -114,10 +128,18 @@ pub(crate) async fn bring_up_spare(
 }
 
 /// Takes away all that there is of a running spare. The mark goes last: until then, the next start
-/// would do the rest.
-pub(crate) async fn end_unowned(shared: &Arc<Shared>, id: SandboxId, live: Live) {
+/// would do the rest. Gives back one whose first process does not end: it has all that it had.
+pub(crate) async fn end_unowned(
+    shared: &Arc<Shared>,
+    id: SandboxId,
+    live: Live,
+) -> Result<(), Box<Live>> {
     let root = hold_root(live.pid);
-    kill(&live).await;
+    let killed = tokio::time::timeout(END_WAIT, kill(&live)).await;
+    if killed.is_err() || fault::at("spare.end").is_err() {
+        return Err(Box::new(live));
+    }
+    // Has deadlines of its own, and must not go on when somebody else uses the id.
     let own = Arc::clone(shared);
     let taken = blocking(move || {
         tear_down::discard_disk(&own, id);
@@ -129,4 +151,5 @@ pub(crate) async fn end_unowned(shared: &Arc<Shared>, id: SandboxId, live: Live)
     if let Err(failure) = taken.await {
         warn!(sandbox_id = %id, error = failure.message(), "spare not ended");
     }
+    Ok(())
 }

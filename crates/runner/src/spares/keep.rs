@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use sebring_api::runner::Shape;
+use sebring_api::runner::{FailureCode, Shape};
 use sebring_core::id::SandboxId;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Ready;
-use super::plan::Next;
+use super::plan::{Next, Room};
 use crate::host;
 use crate::runner::Shared;
-use crate::sandbox::{self, watch_end};
+use crate::sandbox::{self, Failure, Live, watch_end};
 
-/// A killed process ends as soon as the kernel runs it. Longer, and the sweep of the next start
-/// has to do it.
-const END_WAIT: Duration = Duration::from_secs(10);
+/// What others are ending takes so long only when it does not end.
+const LEAVE_WAIT: Duration = Duration::from_secs(10);
 /// Memory that sandboxes must find free, as a share of the host's.
 const MEMORY_FREE_PERCENT: u64 = 10;
 /// The same for process numbers, of those that all sandboxes together may have.
@@ -34,7 +33,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     let stop = shared.tasks.stop_token();
     let mut watched = Vec::new();
     while !stop.is_cancelled() {
-        match shared.spares.next(|| has_room(&shared)) {
+        match shared.spares.next(|| room(&shared)) {
             Next::Fill(shape) => fill(&shared, shape, &mut watched).await,
             Next::End(ids) => end(&shared, ids).await,
             Next::Wait(until) => {
@@ -53,20 +52,30 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     end(&shared, shared.spares.ids()).await;
 }
 
-/// Ends all spares, because a sandbox needs what they hold. Says whether there were any.
+/// Ends all spares, because a sandbox needs what they hold. Says whether there were any, be it
+/// that somebody else was ending them already.
 pub(crate) async fn make_room(shared: &Arc<Shared>) -> bool {
-    let ids = shared.spares.ids();
-    let any = !ids.is_empty();
-    end(shared, ids).await;
+    let any = shared.spares.hold_something();
+    end(shared, shared.spares.ids()).await;
+    let left = tokio::time::timeout(LEAVE_WAIT, shared.spares.have_left()).await;
+    if left.is_err() {
+        warn!("spares that a sandbox needs the room of do not end");
+    }
     any
 }
 
-/// Ends a spare that somebody took and cannot use.
-pub(crate) async fn discard(shared: &Arc<Shared>, id: SandboxId, ready: Box<Ready>) {
-    let ended = sandbox::end_unowned(shared, id, ready.live);
-    if tokio::time::timeout(END_WAIT, ended).await.is_err() {
-        warn!(sandbox_id = %id, "a spare does not end; left to the next start");
-    }
+/// Ends a spare that somebody took and cannot use. When it does not end, its id cannot be used.
+pub(crate) async fn discard(
+    shared: &Arc<Shared>,
+    id: SandboxId,
+    live: Live,
+) -> Result<(), Failure> {
+    let Err(live) = sandbox::end_unowned(shared, id, live).await else {
+        return Ok(());
+    };
+    shared.spares.keep_stuck(id, live);
+    let text = "its spare does not end; try again";
+    Err(Failure::new(FailureCode::HostError, "claim", text))
 }
 
 async fn fill(shared: &Arc<Shared>, shape: Shape, watched: &mut Vec<Watched>) {
@@ -94,21 +103,29 @@ async fn end(shared: &Arc<Shared>, ids: Vec<SandboxId>) {
     for id in ids {
         // Somebody may have claimed it this instant.
         if let Some(ready) = shared.spares.dismiss(id) {
-            discard(shared, id, ready).await;
-            shared.spares.gone(id);
-            debug!(sandbox_id = %id, "spare ended");
+            match discard(shared, id, ready.live).await {
+                Ok(()) => {
+                    shared.spares.gone(id);
+                    debug!(sandbox_id = %id, "spare ended");
+                }
+                Err(_) => warn!(sandbox_id = %id, "a spare does not end; left to the next start"),
+            }
         }
     }
 }
 
-/// Whether spares would take nothing that sandboxes need.
-fn has_room(shared: &Shared) -> bool {
+/// Whether spares take nothing that sandboxes need.
+fn room(shared: &Shared) -> Room {
     let memory = host::memory_free_percent();
     let pids = shared.cgroups.pids_free_percent();
     let enough = |free: std::io::Result<u64>, least: u64| free.is_ok_and(|free| free >= least);
-    enough(memory, MEMORY_FREE_PERCENT)
-        && enough(pids, PIDS_FREE_PERCENT)
-        && shared.network.has_free_seats()
+    if !enough(memory, MEMORY_FREE_PERCENT) || !enough(pids, PIDS_FREE_PERCENT) {
+        Room::Short
+    } else if shared.network.has_free_seats() {
+        Room::Free
+    } else {
+        Room::NoSeat
+    }
 }
 
 async fn reached(until: Option<Instant>) {

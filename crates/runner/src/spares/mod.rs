@@ -5,6 +5,7 @@
 //!  (nothing) ─────▶ Ready ──────────────────────────────────▶ a sandbox like any other
 //!     ▲               │ no room, unused, died, does not fit
 //!     └── Leaving ◀───┘
+//!            └──▶ Stuck   its first process does not end
 //! ```
 //!
 //! A spare has an id that the runner made up, is no sandbox to anybody, and cannot be reached. The
@@ -29,10 +30,10 @@ use tokio::time::Instant;
 
 use crate::sandbox::Live;
 use crate::snapshots::Snapshot;
-use plan::{Demand, Moment, Next};
+use plan::{Demand, Moment, Next, Room};
 
 /// More would only hold memory: nobody creates so many sandboxes at once and then waits.
-pub(crate) const SPARES_MAX: usize = 64;
+pub const SPARES_MAX: usize = 64;
 /// After an attempt that failed, before the next one.
 const RETRY_WAIT: Duration = Duration::from_secs(30);
 
@@ -59,6 +60,16 @@ enum Entry {
     Ready(Box<Ready>),
     /// Being taken down under its id, which must not be used meanwhile.
     Leaving,
+    /// Killed, and still there. Whoever wants its id has to try to end it again.
+    Stuck(Box<Live>),
+}
+
+/// What there is of the id that somebody wants.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Ready(Box<Ready>),
+    /// Cannot be used, only ended.
+    Stuck(Box<Live>),
 }
 
 /// A spare that can be claimed.
@@ -104,18 +115,21 @@ impl Spares {
 
     /// The spare `id`, which is then the caller's to use or to end. One that is being ended is
     /// waited for, so that its id is free afterwards.
-    pub(crate) async fn take(&self, id: SandboxId) -> Option<Box<Ready>> {
+    pub(crate) async fn take(&self, id: SandboxId) -> Option<Taken> {
         // Before the first look, so that no end is missed. An end has a deadline of its own.
         let mut changes = self.announced();
         loop {
             {
                 let mut state = self.state.lock();
                 let place = state.entries.iter().position(|(other, _)| *other == id)?;
-                if matches!(state.entries[place].1, Entry::Ready(_))
-                    && let (_, Entry::Ready(ready)) = state.entries.remove(place)
-                {
+                if !matches!(state.entries[place].1, Entry::Leaving) {
+                    let (_, entry) = state.entries.remove(place);
                     self.announce(&state);
-                    return Some(ready);
+                    return match entry {
+                        Entry::Ready(ready) => Some(Taken::Ready(ready)),
+                        Entry::Stuck(live) => Some(Taken::Stuck(live)),
+                        Entry::Leaving => None,
+                    };
                 }
             }
             changes.changed().await.ok()?;
@@ -126,11 +140,40 @@ impl Spares {
     fn dismiss(&self, id: SandboxId) -> Option<Box<Ready>> {
         let mut state = self.state.lock();
         let (_, entry) = state.entries.iter_mut().find(|(other, _)| *other == id)?;
+        if !matches!(entry, Entry::Ready(_)) {
+            return None;
+        }
         let before = std::mem::replace(entry, Entry::Leaving);
         self.announce(&state);
         match before {
             Entry::Ready(ready) => Some(ready),
-            Entry::Leaving => None,
+            Entry::Leaving | Entry::Stuck(_) => None,
+        }
+    }
+
+    /// It was to end and does not.
+    fn keep_stuck(&self, id: SandboxId, live: Box<Live>) {
+        let mut state = self.state.lock();
+        state.entries.retain(|(other, _)| *other != id);
+        state.entries.push((id, Entry::Stuck(live)));
+        self.announce(&state);
+    }
+
+    /// Whether ending them frees, or has just freed, what a sandbox may need.
+    fn hold_something(&self) -> bool {
+        let state = self.state.lock();
+        let frees = |entry: &Entry| matches!(entry, Entry::Ready(_) | Entry::Leaving);
+        state.entries.iter().any(|(_, entry)| frees(entry))
+    }
+
+    /// Resolves when none is being ended.
+    async fn have_left(&self) {
+        // Before the first look, so that no end is missed.
+        let mut changes = self.announced();
+        while self.state.lock().is_any_leaving() {
+            if changes.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -156,10 +199,10 @@ impl Spares {
         state.ready().map(|(id, _)| id).collect()
     }
 
-    fn next(&self, has_room: impl FnOnce() -> bool) -> Next {
+    fn next(&self, room: impl Fn() -> Room) -> Next {
         // Of a copy: looking at the host takes long enough for a goal to wait for the lock.
         let (demand, present, moment) = self.state.lock().copy();
-        plan::decide(&demand, &present, moment, has_room)
+        plan::decide(&demand, &present, moment, room)
     }
 
     /// Under the lock, so that what is said last is what is.
@@ -187,8 +230,13 @@ impl State {
     fn ready(&self) -> impl Iterator<Item = (SandboxId, &Ready)> {
         self.entries.iter().filter_map(|(id, entry)| match entry {
             Entry::Ready(ready) => Some((*id, &**ready)),
-            Entry::Leaving => None,
+            Entry::Leaving | Entry::Stuck(_) => None,
         })
+    }
+
+    fn is_any_leaving(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|(_, entry)| matches!(entry, Entry::Leaving))
     }
 }
 
@@ -204,5 +252,25 @@ impl Drop for HoldOff<'_> {
             state.busy_until = Some(Instant::now());
             self.0.wake.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn room_that_somebody_else_is_making_counts_and_is_waited_for() {
+        let spares = Spares::new(1);
+        let id = SandboxId::random();
+        spares.state.lock().entries.push((id, Entry::Leaving));
+        assert!(spares.hold_something());
+        let mut left = Box::pin(spares.have_left());
+        assert_eq!(left.as_mut().now_or_never(), None);
+        spares.gone(id);
+        left.await;
+        assert!(!spares.hold_something());
     }
 }

@@ -22,6 +22,19 @@ pub(super) const UNUSED_MAX: Duration = Duration::from_secs(600);
 /// How often to see if there is still room, while there are spares or would be.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// A network seat that was taken is replaced within milliseconds, on a busy host in more of them.
+pub(super) const SEAT_WAIT: Duration = Duration::from_millis(200);
+
+/// What the host has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// For this moment. What is there takes none from anybody.
+    NoSeat,
+    /// Sandboxes will lack what spares hold.
+    Short,
+}
+
 /// The last requests that a spare could have served.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {
@@ -87,12 +100,12 @@ pub(super) enum Next {
     Wait(Option<Instant>),
 }
 
-/// `has_room` looks at the host, and is asked only when it matters.
+/// `room` looks at the host, and is asked only when it matters.
 pub(super) fn decide(
     demand: &Demand,
     present: &Present,
     moment: Moment,
-    has_room: impl FnOnce() -> bool,
+    room: impl Fn() -> Room,
 ) -> Next {
     let Moment { now, busy, .. } = moment;
     let Some(unused_at) = demand.last.map(|last| last + UNUSED_MAX) else {
@@ -101,18 +114,20 @@ pub(super) fn decide(
     if now >= unused_at {
         return end_all(present).unwrap_or(Next::Wait(None));
     }
+    let look_at = Some(unused_at.min(now + LOOK_EVERY));
+    let has_any = !present.is_empty();
+    // Also while goals are reached: that is when room is needed.
+    if has_any && room() == Room::Short {
+        return end_all(present).unwrap_or(Next::Wait(look_at));
+    }
     if busy {
         // The end of it is a change.
-        return Next::Wait(None);
+        return Next::Wait(look_at.filter(|_| has_any));
     }
     if let Some(quiet_at) = moment.busy_until.map(|end| end + QUIET)
         && now < quiet_at
     {
         return Next::Wait(Some(quiet_at));
-    }
-    let look_at = Some(unused_at.min(now + LOOK_EVERY));
-    if !has_room() {
-        return end_all(present).unwrap_or(Next::Wait(look_at));
     }
     let count_of = |shape: &Shape| present.iter().filter(|(_, other)| other == shape).count();
     let lacking = |shape: &&Shape| count_of(shape) < demand.wanted_of(shape);
@@ -124,9 +139,15 @@ pub(super) fn decide(
         let oldest = present.iter().find(surplus);
         return oldest.map_or(Next::Wait(look_at), |(id, _)| Next::End(vec![*id]));
     }
-    match moment.retry_at {
-        Some(retry_at) if now < retry_at => Next::Wait(Some(retry_at.min(unused_at))),
-        _ => Next::Fill(lacking.clone()),
+    if let Some(retry_at) = moment.retry_at
+        && now < retry_at
+    {
+        return Next::Wait(Some(retry_at.min(unused_at)));
+    }
+    match room() {
+        Room::Free => Next::Fill(lacking.clone()),
+        Room::NoSeat => Next::Wait(Some(now + SEAT_WAIT)),
+        Room::Short => Next::Wait(look_at),
     }
 }
 
@@ -176,7 +197,7 @@ mod tests {
     }
 
     fn next(demand: &Demand, present: &Present, moment: Moment) -> Next {
-        decide(demand, present, moment, || true)
+        decide(demand, present, moment, || Room::Free)
     }
 
     #[test]
@@ -252,9 +273,43 @@ mod tests {
         let now = Instant::now();
         let demand = asked(2, &["a"], now);
         let present = spares(&["a"]);
-        let full = |present: &Present| decide(&demand, present, quiet(now), || false);
+        let full = |present: &Present| decide(&demand, present, quiet(now), || Room::Short);
         assert_eq!(full(&present), Next::End(vec![present[0].0]));
         assert_eq!(full(&[]), Next::Wait(Some(now + LOOK_EVERY)));
+    }
+
+    #[test]
+    fn without_room_all_are_ended_although_goals_are_reached() {
+        let now = Instant::now();
+        let demand = asked(2, &["a"], now);
+        let present = spares(&["a"]);
+        let all = Next::End(vec![present[0].0]);
+        let busy = Moment {
+            busy: true,
+            ..quiet(now)
+        };
+        let just_done = Moment {
+            busy_until: Some(now),
+            ..quiet(now)
+        };
+        for moment in [busy, just_done] {
+            assert_eq!(decide(&demand, &present, moment, || Room::Short), all);
+        }
+        let look_at = Some(now + LOOK_EVERY);
+        let looked = next(&demand, &present, busy);
+        assert_eq!(looked, Next::Wait(look_at), "and is looked for again");
+    }
+
+    #[test]
+    fn without_a_seat_none_is_made_for_a_moment_and_none_ends() {
+        let now = Instant::now();
+        let demand = asked(2, &["a"], now);
+        let next = |present: &Present| decide(&demand, present, quiet(now), || Room::NoSeat);
+        let soon = Next::Wait(Some(now + SEAT_WAIT));
+        assert_eq!(next(&[]), soon);
+        assert_eq!(next(&spares(&["a"])), soon);
+        let look_at = Some(now + LOOK_EVERY);
+        assert_eq!(next(&spares(&["a", "a"])), Next::Wait(look_at));
     }
 
     #[test]

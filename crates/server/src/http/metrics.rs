@@ -2,11 +2,12 @@
 //!
 //! Must not: keep anything; the runner has the samples of a day.
 
-use http::{Method, StatusCode};
+use http::Method;
 use sebring_api::public::{MetricDataPoint, MetricSeries, MetricsResponse};
-use sebring_api::runner::UsageSample;
+use sebring_api::runner::{UsageSample, UsageSpan};
 use sebring_core::clock::Timestamp;
 use sebring_core::resources::Resources;
+use tracing::warn;
 
 use super::call::Call;
 use super::error::ApiError;
@@ -15,10 +16,13 @@ use super::reply::Reply;
 use super::sandboxes::named;
 use super::table::{Access, Answer, QueryKind, QueryParameter, Route};
 use crate::app::App;
+use crate::runner::chain;
+use crate::sandboxes::Error;
 
 /// Samples further apart have a stop between them, or say nothing of a moment.
 const GAP_SECONDS_MAX: u64 = 60;
 const GIB: u64 = 1 << 30;
+const CPU: &str = "daytona.sandbox.cpu.utilization";
 
 const PARAMETERS: [QueryParameter; 3] = [
     QueryParameter {
@@ -61,18 +65,19 @@ async fn metrics(app: App, call: Call) -> Result<Reply, ApiError> {
         let expected = format!("must not be after to, {to}");
         return Err(invalid("from", &from.to_string(), &expected));
     }
-    let samples = app.runner.usage(sandbox.id).await.map_err(|error| {
-        let message = format!("the runner cannot tell what the sandbox used: {error}");
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "RUNNER_UNAVAILABLE",
-            message,
-        )
+    let span = UsageSpan {
+        from_unix: unix(from),
+        to_unix: unix(to),
+    };
+    let samples = app.runner.usage(sandbox.id, span).await.map_err(|error| {
+        // What the runner says is for the operator: it can name paths of the host.
+        warn!(sandbox_id = %sandbox.id, error = %chain(&error), "use of a sandbox not known");
+        Error::NoRunner
     })?;
     let names = call.query.texts("metricNames");
-    let series = curves(&samples, sandbox.resources)
+    let is_wanted = |name: &str| names.is_empty() || names.contains(&name);
+    let series = curves(&samples, sandbox.resources, is_wanted)
         .into_iter()
-        .filter(|curve| names.is_empty() || names.contains(&curve.name))
         .map(|curve| curve.between(from, to))
         .filter(|series| !series.data_points.is_empty())
         .collect();
@@ -105,33 +110,42 @@ impl Curve {
     }
 }
 
+/// Of one series: what a sample says.
+type Value<'a> = (&'static str, &'a dyn Fn(&UsageSample) -> f64);
+
 /// Limits are those of now, also for what was before a resize.
-fn curves(samples: &[UsageSample], limits: Resources) -> Vec<Curve> {
+fn curves(
+    samples: &[UsageSample],
+    limits: Resources,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Vec<Curve> {
     let memory = float(u64::from(limits.memory_gib) * GIB);
     let disk = float(u64::from(limits.disk_gib) * GIB);
-    let curve = |name, value: &dyn Fn(&UsageSample) -> f64| {
+    let values: [Value<'_>; 6] = [
+        ("daytona.sandbox.cpu.limit", &|_| f64::from(limits.cpus)),
+        ("daytona.sandbox.memory.usage", &|sample| {
+            float(sample.memory_bytes).min(memory)
+        }),
+        ("daytona.sandbox.memory.limit", &|_| memory),
+        ("daytona.sandbox.memory.cache", &|sample| {
+            float(sample.memory_cache_bytes).min(memory)
+        }),
+        ("daytona.sandbox.filesystem.usage", &|sample| {
+            float(sample.disk_bytes).min(disk)
+        }),
+        ("daytona.sandbox.filesystem.total", &|_| disk),
+    ];
+    let cpu = is_wanted(CPU).then(|| Curve {
+        name: CPU,
+        points: cpu_points(samples, limits.cpus),
+    });
+    let wanted = values.into_iter().filter(|(name, _)| is_wanted(name));
+    let rest = wanted.map(|(name, value)| {
         let points = samples.iter().map(|sample| (at(sample), value(sample)));
         let points = points.collect();
         Curve { name, points }
-    };
-    vec![
-        Curve {
-            name: "daytona.sandbox.cpu.utilization",
-            points: cpu_points(samples, limits.cpus),
-        },
-        curve("daytona.sandbox.cpu.limit", &|_| f64::from(limits.cpus)),
-        curve("daytona.sandbox.memory.usage", &|sample| {
-            float(sample.memory_bytes).min(memory)
-        }),
-        curve("daytona.sandbox.memory.limit", &|_| memory),
-        curve("daytona.sandbox.memory.cache", &|sample| {
-            float(sample.memory_cache_bytes).min(memory)
-        }),
-        curve("daytona.sandbox.filesystem.usage", &|sample| {
-            float(sample.disk_bytes).min(disk)
-        }),
-        curve("daytona.sandbox.filesystem.total", &|_| disk),
-    ]
+    });
+    cpu.into_iter().chain(rest).collect()
 }
 
 /// Percent of the limit between a sample and the one before; the first has none, nor has one
@@ -153,6 +167,11 @@ fn cpu_points(samples: &[UsageSample], cpus: u32) -> Vec<(Timestamp, f64)> {
 fn at(sample: &UsageSample) -> Timestamp {
     let unix_ms = sample.at_unix.saturating_mul(1_000);
     Timestamp::from_unix_ms(i64::try_from(unix_ms).unwrap_or(i64::MAX))
+}
+
+/// The second that `at` is in; before 1970 there are no samples.
+fn unix(at: Timestamp) -> u64 {
+    u64::try_from(at.unix_ms().div_euclid(1_000)).unwrap_or(0)
 }
 
 #[expect(
@@ -198,14 +217,15 @@ mod tests {
             sample(1_000, 2_000_000),
             sample(1_010, 99_000_000),
         ];
-        let curves = curves(&samples, TWO_CPUS);
+        let curves = curves(&samples, TWO_CPUS, |name| name == CPU);
+        assert_eq!(curves.len(), 1);
         assert_eq!(values(&curves[0]), [(110_000, 25.0), (1_010_000, 100.0)]);
     }
 
     #[test]
     fn a_curve_is_cut_to_the_time_asked_for_both_ends_included() {
         let samples = [sample(1, 0), sample(2, 0), sample(3, 0), sample(4, 0)];
-        let usage = curves(&samples, TWO_CPUS).swap_remove(2);
+        let usage = curves(&samples, TWO_CPUS, |_| true).swap_remove(2);
         let from = Timestamp::from_unix_ms(2_000);
         let cut = usage.between(from, Timestamp::from_unix_ms(3_000));
         let times: Vec<&str> = cut
@@ -222,7 +242,7 @@ mod tests {
 
     #[test]
     fn nothing_is_shown_above_its_limit() {
-        let curves = curves(&[sample(1, 0)], TWO_CPUS);
+        let curves = curves(&[sample(1, 0)], TWO_CPUS, |_| true);
         let cache = curves.iter().find(|curve| curve.name.ends_with("cache"));
         assert_eq!(values(cache.unwrap()), [(1_000, float(GIB))]);
     }

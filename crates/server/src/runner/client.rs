@@ -15,7 +15,9 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use sebring_api::runner::{Command, Host, Inventory, Observation, SnapshotFacts, UsageSample};
+use sebring_api::runner::{
+    Command, Host, Inventory, Observation, SnapshotFacts, UsageSample, UsageSpan,
+};
 use sebring_core::id::SandboxId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -108,9 +110,16 @@ impl Client {
         self.query("/v1/sandboxes").await
     }
 
-    /// The samples of a day, oldest first.
-    pub(crate) async fn usage(&self, id: SandboxId) -> Result<Vec<UsageSample>, Error> {
-        self.query(&format!("/v1/sandboxes/{id}/usage")).await
+    /// The samples of `span` and the one before, oldest first.
+    pub(crate) async fn usage(
+        &self,
+        id: SandboxId,
+        span: UsageSpan,
+    ) -> Result<Vec<UsageSample>, Error> {
+        let UsageSpan { from_unix, to_unix } = span;
+        let query = format!("from_unix={from_unix}&to_unix={to_unix}");
+        self.query(&format!("/v1/sandboxes/{id}/usage?{query}"))
+            .await
     }
 
     pub(crate) async fn host(&self) -> Result<Host, Error> {

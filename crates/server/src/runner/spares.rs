@@ -5,12 +5,13 @@
 //!
 //! Must not: give one out twice. Two sandboxes cannot have one id.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sebring_api::runner::{Shape, Spare};
 use sebring_core::id::SandboxId;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::client::{Error, Link};
@@ -20,6 +21,8 @@ use crate::app::App;
 
 /// Between attempts to listen to a runner that is there; one that is not is waited for.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
+/// A sandbox that one was given to is in the directory long before.
+const GIVEN_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(crate) struct Spares(Mutex<State>);
@@ -27,8 +30,9 @@ pub(crate) struct Spares(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     announced: Vec<Spare>,
-    /// Of those announced. What was given out stays announced for a moment.
-    given: HashSet<SandboxId>,
+    /// Of those that were announced last, with when. What was given out stays announced for a
+    /// moment, and a runner that was away for a moment announces it again.
+    given: HashMap<SandboxId, Instant>,
 }
 
 impl Spares {
@@ -36,30 +40,41 @@ impl Spares {
     fn hear(&self, announced: Vec<Spare>) {
         let mut state = self.0.lock();
         let known: HashSet<_> = announced.iter().map(|spare| spare.id).collect();
-        state.given.retain(|id| known.contains(id));
+        state.given.retain(|id, _| known.contains(id));
         state.announced = announced;
     }
 
+    /// The runner cannot be heard. What it has is as it was, for all we know.
+    fn lose(&self) {
+        self.0.lock().announced.clear();
+    }
+
     /// The id of a spare that nobody else gets. `is_known` tells ids that are sandboxes already:
-    /// given out by a server that was here before.
+    /// given out by a server that was here before. One that was given out long ago and is none
+    /// was given to a caller who left before there was a sandbox.
     pub(crate) fn take(
         &self,
         shape: &Shape,
+        now: Instant,
         is_known: impl Fn(SandboxId) -> bool,
     ) -> Option<SandboxId> {
         let mut state = self.0.lock();
-        let is_free = |spare: &&Spare| {
-            spare.shape == *shape && !state.given.contains(&spare.id) && !is_known(spare.id)
+        let is_given = |id| {
+            let given = state.given.get(&id);
+            given.is_some_and(|at| now.saturating_duration_since(*at) < GIVEN_MAX)
         };
+        let is_free =
+            |spare: &&Spare| spare.shape == *shape && !is_given(spare.id) && !is_known(spare.id);
         let id = state.announced.iter().find(is_free)?.id;
-        state.given.insert(id);
+        state.given.insert(id, now);
         Some(id)
     }
 
     /// Those that can still be given out.
     pub(crate) fn count(&self) -> usize {
         let state = self.0.lock();
-        state.announced.len() - state.given.len()
+        let is_free = |spare: &&Spare| !state.given.contains_key(&spare.id);
+        state.announced.iter().filter(is_free).count()
     }
 
     /// No sandbox was made of it.
@@ -83,7 +98,7 @@ pub(crate) async fn follow(app: App) {
             () = app.tasks.stopped() => return,
             ended = listen(&app) => debug!(error = %chain(&ended), "spares not heard of"),
         }
-        app.spares.hear(Vec::new());
+        app.spares.lose();
         tokio::select! {
             biased;
             () = app.tasks.stopped() => return,
@@ -139,31 +154,62 @@ mod tests {
     fn each_is_given_out_once_however_often_it_is_announced() {
         let spares = Spares::default();
         let two = announced(2);
+        let now = Instant::now();
         spares.hear(two.clone());
-        let first = spares.take(&shape("a"), |_| false).unwrap();
+        let first = spares.take(&shape("a"), now, |_| false).unwrap();
         spares.hear(two);
-        let second = spares.take(&shape("a"), |_| false).unwrap();
+        let second = spares.take(&shape("a"), now, |_| false).unwrap();
         assert_ne!(first, second);
-        assert_eq!(spares.take(&shape("a"), |_| false), None);
+        assert_eq!(spares.take(&shape("a"), now, |_| false), None);
         spares.give_back(first);
-        assert_eq!(spares.take(&shape("a"), |_| false), Some(first));
+        assert_eq!(spares.take(&shape("a"), now, |_| false), Some(first));
+    }
+
+    #[test]
+    fn a_runner_that_was_away_for_a_moment_has_none_given_out_again() {
+        let spares = Spares::default();
+        let (two, now) = (announced(2), Instant::now());
+        spares.hear(two.clone());
+        let first = spares.take(&shape("a"), now, |_| false);
+        spares.lose();
+        assert_eq!(spares.count(), 0);
+        assert_eq!(spares.take(&shape("a"), now, |_| false), None);
+        spares.hear(two);
+        assert_eq!(spares.count(), 1);
+        assert_ne!(spares.take(&shape("a"), now, |_| false), first);
+        assert_eq!(spares.take(&shape("a"), now, |_| false), None);
+    }
+
+    #[test]
+    fn one_that_became_no_sandbox_is_given_out_again_after_a_while() {
+        let spares = Spares::default();
+        let now = Instant::now();
+        spares.hear(announced(1));
+        let given = spares.take(&shape("a"), now, |_| false);
+        let later = now + GIVEN_MAX;
+        assert_eq!(spares.take(&shape("a"), later, |_| true), None);
+        assert_eq!(spares.take(&shape("a"), later, |_| false), given);
+        assert_eq!(spares.take(&shape("a"), later, |_| false), None);
     }
 
     #[test]
     fn another_shape_or_a_sandbox_that_exists_gets_none() {
         let spares = Spares::default();
         spares.hear(announced(1));
-        assert_eq!(spares.take(&shape("b"), |_| false), None);
-        assert_eq!(spares.take(&shape("a"), |_| true), None);
-        assert!(spares.take(&shape("a"), |_| false).is_some());
+        let now = Instant::now();
+        assert_eq!(spares.take(&shape("b"), now, |_| false), None);
+        assert_eq!(spares.take(&shape("a"), now, |_| true), None);
+        assert!(spares.take(&shape("a"), now, |_| false).is_some());
     }
 
     #[test]
     fn what_the_runner_no_longer_has_is_forgotten() {
         let spares = Spares::default();
         spares.hear(announced(1));
+        let now = Instant::now();
+        assert!(spares.take(&shape("a"), now, |_| false).is_some());
         spares.hear(Vec::new());
-        assert_eq!(spares.take(&shape("a"), |_| false), None);
+        assert_eq!(spares.take(&shape("a"), now, |_| false), None);
         assert!(spares.0.lock().given.is_empty());
     }
 }

@@ -21,6 +21,7 @@ use sebring_core::timers::{
     self, Timers, parse_auto_archive, parse_auto_delete, parse_auto_stop, parse_ttl,
 };
 use sebring_store::Error as StoreError;
+use tokio::time::Instant;
 
 use super::{Error, Timing, settings, wait};
 use crate::app::App;
@@ -54,12 +55,12 @@ pub(crate) async fn create(
     let insert = async {
         let name = sandbox.name.to_string();
         let write = app.store.write(|tx| tx.insert_sandbox(sandbox));
-        let committed = write.await.map_err(|error| match error {
-            StoreError::NameTaken => {
-                app.spares.give_back(id);
-                Error::NameTaken(name)
+        let committed = write.await.map_err(|error| {
+            app.spares.give_back(id);
+            match error {
+                StoreError::NameTaken => Error::NameTaken(name),
+                other => Error::Store(other),
             }
-            other => Error::Store(other),
         })?;
         app.store.begin_sync(committed.at);
         committed_at = Some(committed.at);
@@ -80,7 +81,8 @@ pub(crate) async fn create(
 /// Under the id of a spare, when the runner has one that fits: it is up already.
 fn with_spare(app: &App, sandbox: Sandbox) -> Sandbox {
     let is_known = |id| app.directory.sandbox(id).is_some();
-    let spare = runner::shape(&sandbox).and_then(|shape| app.spares.take(&shape, is_known));
+    let now = Instant::now();
+    let spare = runner::shape(&sandbox).and_then(|shape| app.spares.take(&shape, now, is_known));
     let Some(id) = spare else {
         return sandbox;
     };

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path as PathOf, State};
+use axum::extract::{Path as PathOf, Query, State};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use sebring_api::runner::{
     Command, FailureCode, Goal, Host, Inventory, Observation, ObservedState, Phase, SandboxSpec,
-    SnapshotFacts, SnapshotStage, Spare, StopReason, UsageSample,
+    SnapshotFacts, SnapshotStage, Spare, StopReason, UsageSample, UsageSpan,
 };
 use sebring_core::id::{Generation, IncarnationId, SandboxId};
 use tokio::net::UnixListener;
@@ -41,6 +42,9 @@ struct State_ {
     specs: HashMap<SandboxId, SandboxSpec>,
     commands: Vec<(SandboxId, Command)>,
     fail_next: Option<(FailureCode, String)>,
+    /// What the last question about use was for.
+    usage_asked: Option<UsageSpan>,
+    usage_fails: Option<String>,
 }
 
 impl FakeRunner {
@@ -51,6 +55,8 @@ impl FakeRunner {
             specs: HashMap::new(),
             commands: Vec::new(),
             fail_next: None,
+            usage_asked: None,
+            usage_fails: None,
         };
         let shared = Shared {
             path: path.to_owned(),
@@ -129,6 +135,15 @@ impl FakeRunner {
     /// The next command that wants something to run or be stopped fails like this.
     pub(crate) fn fail_next(&self, code: FailureCode, message: &str) {
         self.shared.state.lock().fail_next = Some((code, message.to_owned()));
+    }
+
+    /// From now on it cannot read what a sandbox used.
+    pub(crate) fn fail_usage(&self, message: &str) {
+        self.shared.state.lock().usage_fails = Some(message.to_owned());
+    }
+
+    pub(crate) fn usage_asked(&self) -> Option<UsageSpan> {
+        self.shared.state.lock().usage_asked
     }
 
     /// The sandbox's first process ends by itself.
@@ -324,7 +339,15 @@ async fn observations(State(runner): State<FakeRunner>) -> Body {
 }
 
 /// Half a processor was busy between these.
-async fn usage() -> Json<Vec<UsageSample>> {
+async fn usage(
+    State(runner): State<FakeRunner>,
+    Query(span): Query<UsageSpan>,
+) -> Result<Json<Vec<UsageSample>>, (StatusCode, String)> {
+    let mut state = runner.shared.state.lock();
+    state.usage_asked = Some(span);
+    if let Some(message) = &state.usage_fails {
+        return Err((StatusCode::INTERNAL_SERVER_ERROR, message.clone()));
+    }
     let sample = |at_unix, cpu_us| UsageSample {
         at_unix,
         cpu_us,
@@ -332,7 +355,7 @@ async fn usage() -> Json<Vec<UsageSample>> {
         memory_cache_bytes: 0,
         disk_bytes: 1,
     };
-    Json(vec![sample(15, 0), sample(30, 7_500_000)])
+    Ok(Json(vec![sample(15, 0), sample(30, 7_500_000)]))
 }
 
 async fn host(State(runner): State<FakeRunner>) -> Json<Host> {

@@ -36,6 +36,6 @@ pub(crate) struct Computer {
     desktop: Arc<Desktop>,
     recordings: Arc<Recordings>,
     /// Mouse and keyboard belong to one request at a time, or their presses would mix.
-    input: tokio::sync::Mutex<()>,
+    input: Arc<tokio::sync::Mutex<()>>,
     spare_keys: Arc<SpareKeys>,
 }

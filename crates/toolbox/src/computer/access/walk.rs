@@ -78,10 +78,17 @@ pub(super) async fn walk(bus: &Bus, root: Reference, depth: Option<usize>, end: 
             let new = children
                 .into_iter()
                 .filter(|child| known.insert(child.clone()));
-            let new: Vec<_> = new.map(|child| (child, Some(at))).collect();
+            // One more than fits tells that there are more.
+            let room = NODES_MAX.saturating_sub(level.len());
+            let mut new: Vec<_> = new.take(room + 1).map(|child| (child, Some(at))).collect();
             // A depth that was asked for cuts nothing off that anybody misses.
-            found.truncated |= is_last && depth == DEPTH_MAX && !new.is_empty();
-            level.extend(new.into_iter().take(NODES_MAX));
+            found.truncated |= if is_last {
+                depth == DEPTH_MAX && !new.is_empty()
+            } else {
+                new.len() > room
+            };
+            new.truncate(room);
+            level.append(&mut new);
         }
         if is_last || level.is_empty() {
             break;

@@ -16,7 +16,7 @@ use sebring_tasks::Tasks;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::display::{self, Display};
-use super::kit;
+use super::kit::{self, Part};
 use super::layout::{self, Layout};
 use crate::environment::{self, Change, Environment, Variables};
 use crate::network::ports;
@@ -35,10 +35,13 @@ const DISPLAY_SERVER: &str = "xvfb";
 
 #[derive(Debug, Default)]
 pub(crate) struct Desktop {
-    programs: Mutex<Vec<Arc<Program>>>,
+    programs: Arc<Programs>,
     /// One start, stop or restart at a time.
     changing: tokio::sync::Mutex<()>,
 }
+
+/// All parts, in the order of their start.
+type Programs = Mutex<Vec<Arc<Program>>>;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -75,8 +78,7 @@ pub(crate) enum Overall {
 
 impl Desktop {
     pub(crate) fn programs(&self) -> Vec<Arc<Program>> {
-        let programs = self.programs.lock();
-        programs.unwrap_or_else(PoisonError::into_inner).clone()
+        all_of(&self.programs)
     }
 
     pub(crate) fn overall(&self) -> Overall {
@@ -102,7 +104,8 @@ impl Desktop {
         Ok(programs.iter().find(|one| one.part.name == name).cloned())
     }
 
-    /// Everything runs when this returns; what runs already is left alone.
+    /// Everything runs when this returns; what runs already is left alone, above all the display
+    /// server, with which all windows would go.
     pub(crate) async fn start(
         &self,
         environment: &Environment,
@@ -116,6 +119,11 @@ impl Desktop {
         if self.overall() == Overall::Active {
             return Ok(());
         }
+        if self.has_display(&parts) {
+            return self
+                .complete(parts, &folder, &layout, environment, means)
+                .await;
+        }
         self.halt().await;
         announce(environment, &layout, &bus)?;
         prepare(folder.clone(), layout.display)
@@ -125,7 +133,7 @@ impl Desktop {
             .into_iter()
             .map(|part| Program::new(part, &folder))
             .collect();
-        *self.programs.lock().unwrap_or_else(PoisonError::into_inner) = programs.clone();
+        self.replace(&programs);
         let variables = environment.get();
         let up = Self::bring_up(&programs, &layout, &variables, means);
         let outcome = match timeout(START_MAX, up).await {
@@ -135,9 +143,58 @@ impl Desktop {
         if outcome.is_err() {
             self.halt().await;
         } else {
-            Self::keep_on_display(&programs, layout.display, means);
+            self.keep_on_display(layout.display, means);
         }
         outcome
+    }
+
+    /// Whether there is a display server such as the one of `parts`.
+    fn has_display(&self, parts: &[Part]) -> bool {
+        let programs = self.programs();
+        let servers = programs
+            .iter()
+            .filter(|one| one.part.name == DISPLAY_SERVER && one.pid().is_some());
+        let is_wanted = |server: &Arc<Program>| {
+            let mut parts = parts.iter();
+            parts.any(|part| part.name == DISPLAY_SERVER && part.argv == server.part.argv)
+        };
+        servers.into_iter().any(is_wanted)
+    }
+
+    /// Begins anew what has ended for good. Nothing else is touched, also when that fails.
+    async fn complete(
+        &self,
+        parts: Vec<Part>,
+        folder: &Path,
+        layout: &Layout,
+        environment: &Environment,
+        means: &Means,
+    ) -> Result<(), Error> {
+        let present = self.programs();
+        let kept = |part: &Part| {
+            let mut present = present.iter();
+            let same = present.find(|one| one.part.name == part.name)?;
+            (same.state() != State::Over).then(|| Arc::clone(same))
+        };
+        let programs: Vec<_> = parts
+            .into_iter()
+            .map(|part| kept(&part).unwrap_or_else(|| Program::new(part, folder)))
+            .collect();
+        self.replace(&programs);
+        let variables = environment.get();
+        let is_new = |one: &&Arc<Program>| !present.iter().any(|old| Arc::ptr_eq(old, one));
+        for program in programs.iter().filter(is_new) {
+            begin(program, &variables, means);
+        }
+        match timeout(START_MAX, all_serve(&programs, layout)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(not_up(&programs, layout)),
+        }
+    }
+
+    fn replace(&self, programs: &[Arc<Program>]) {
+        let mut present = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        *present = programs.to_vec();
     }
 
     pub(crate) async fn stop(&self) {
@@ -181,37 +238,28 @@ impl Desktop {
         variables: &Variables,
         means: &Means,
     ) -> Result<(), Error> {
-        let run = |program: &Arc<Program>| {
-            let run = Arc::clone(program).run(
-                Arc::clone(&means.processes),
-                variables.clone(),
-                layout::home(variables),
-            );
-            means.tasks.spawn("desktop program", run);
-        };
+        let run = |program| begin(program, variables, means);
         let (first, rest) = by_display(programs);
-        first.iter().for_each(&run);
+        first.iter().for_each(run);
         while !display::answers(layout.display).await {
             alive(first)?;
             sleep(LOOK_AGAIN).await;
         }
         // A picture without a background is no reason not to start.
         let _plain = display::with(layout.display, paint).await;
-        rest.iter().for_each(&run);
-        while !is_served(layout).await {
-            alive(programs)?;
-            sleep(LOOK_AGAIN).await;
-        }
-        Ok(())
+        rest.iter().for_each(run);
+        all_serve(programs, layout).await
     }
 
     /// A new display server knows none of the programs that drew on the old one.
-    fn keep_on_display(programs: &[Arc<Program>], display: u16, means: &Means) {
-        let (first, rest) = by_display(programs);
-        let Some(server) = first.iter().find(|one| one.part.name == DISPLAY_SERVER) else {
+    fn keep_on_display(&self, display: u16, means: &Means) {
+        let programs = self.programs();
+        let Some(server) = programs.iter().find(|one| one.part.name == DISPLAY_SERVER) else {
             return;
         };
-        let (mut states, rest) = (server.states(), rest.to_vec());
+        let mut states = server.states();
+        // Those of that moment: some may have been begun anew.
+        let programs = Arc::clone(&self.programs);
         let mut known = server.pid();
         means.tasks.spawn("desktop display", async move {
             loop {
@@ -229,10 +277,36 @@ impl Desktop {
                     sleep(LOOK_AGAIN).await;
                 }
                 let _plain = display::with(display, paint).await;
+                let programs = all_of(&programs);
+                let (_, rest) = by_display(&programs);
                 rest.iter().for_each(|program| program.restart());
             }
         });
     }
+}
+
+fn all_of(programs: &Programs) -> Vec<Arc<Program>> {
+    let programs = programs.lock();
+    programs.unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn begin(program: &Arc<Program>, variables: &Variables, means: &Means) {
+    let run = Arc::clone(program).run(
+        Arc::clone(&means.processes),
+        variables.clone(),
+        layout::home(variables),
+    );
+    means.tasks.spawn("desktop program", run);
+}
+
+/// Waits until none is on its way, and people and programs can use the desktop.
+async fn all_serve(programs: &[Arc<Program>], layout: &Layout) -> Result<(), Error> {
+    let is_on_its_way = |one: &Arc<Program>| one.state() == State::Down;
+    while programs.iter().any(is_on_its_way) || !is_served(layout).await {
+        alive(programs)?;
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
 }
 
 /// As the user, who owns what is made.

@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use super::super::kit::Part;
 use crate::environment::Variables;
+use crate::files::content::{self, Readable};
 use crate::process::{Child, Launch, Place, Processes, RunAs};
 
 /// Between asking a program to end and ending it with all it started.
@@ -105,6 +107,11 @@ impl Program {
     /// Resolves once it is gone, within a few seconds.
     pub(crate) async fn stop(&self) {
         self.wish.send_replace(Wish::Stop);
+        if self.wish.receiver_count() == 0 {
+            // Nobody has begun to run it, and whoever does sees the wish first.
+            self.state.send_replace(State::Over);
+            return;
+        }
         let mut states = self.states();
         let gone = states.wait_for(|state| *state == State::Over);
         let _late = timeout(STOP_GRACE + KILL_GRACE, gone).await;
@@ -227,13 +234,19 @@ enum Ended {
 impl Logs {
     fn open(program: &Program) -> std::io::Result<Self> {
         fs::create_dir_all(&program.logs)?;
+        // The folder is the user's. Opening a pipe would wait for a reader.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let open = |path: &Path| -> std::io::Result<File> {
             let file = OpenOptions::new()
                 .append(true)
                 .create(true)
                 .mode(0o644)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .custom_flags(flags.bits().cast_signed())
                 .open(path)?;
+            if !file.metadata()?.is_file() {
+                let reason = "a log must be a regular file";
+                return Err(std::io::Error::other(reason));
+            }
             shorten(&file);
             Ok(file)
         };
@@ -260,8 +273,8 @@ fn shorten(log: &File) {
 }
 
 fn tail(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let skip = file.metadata()?.len().saturating_sub(LOG_BYTES_SHOWN);
+    let Readable { mut file, size, .. } = content::open(path).map_err(std::io::Error::other)?;
+    let skip = size.saturating_sub(LOG_BYTES_SHOWN);
     file.seek(SeekFrom::Start(skip))?;
     let mut bytes = Vec::new();
     file.take(LOG_BYTES_SHOWN).read_to_end(&mut bytes)?;
@@ -291,6 +304,52 @@ fn too_often(deaths: &mut VecDeque<Instant>, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::random_hex;
+
+    fn program(logs: &Path) -> Arc<Program> {
+        let part = Part {
+            name: "part",
+            priority: 0,
+            auto_restart: true,
+            program: c"/bin/true".to_owned(),
+            argv: vec![c"true".to_owned()],
+        };
+        Program::new(part, logs)
+    }
+
+    #[tokio::test]
+    async fn one_that_was_never_begun_is_over_when_it_is_stopped() {
+        let program = program(Path::new("/nowhere"));
+        assert_eq!(program.state(), State::Down);
+        program.stop().await;
+        assert_eq!(program.state(), State::Over);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_log_keeps_nobody_waiting() {
+        let folder = std::env::temp_dir().join(format!("sebring-logs-{}", random_hex()));
+        fs::create_dir(&folder).unwrap();
+        let program = program(&folder);
+        for log in [program.output_log(), program.error_log()] {
+            let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                &log,
+                kind,
+                mode | rustix::fs::Mode::WUSR,
+                0,
+            )
+            .unwrap();
+        }
+        let (done, waits) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let refused = Logs::open(&program).is_err();
+            done.send((refused, program.log(true))).unwrap();
+        });
+        let outcome = waits.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(outcome, (true, String::new()));
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn only_deaths_in_quick_succession_end_the_restarts() {

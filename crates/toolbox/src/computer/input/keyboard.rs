@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::keymap::{self, Keymap, Stroked};
 use super::keys::{self, Key, Keysym, Modifier};
@@ -21,7 +21,8 @@ use crate::toolbox::Toolbox;
 /// A page of text; more is a file's affair.
 const TEXT_CHARACTERS_MAX: usize = 20_000;
 const DELAY_MS_MAX: i64 = 10_000;
-/// Typing that takes longer keeps the keyboard from everybody else.
+/// Typing that takes longer keeps the keyboard from everybody else: the pauses that were asked for,
+/// and again what the display needs beside them.
 const TYPING_MAX: Duration = Duration::from_secs(300);
 /// Characters between two looks at whether the client is still there.
 const CHUNK: usize = 16;
@@ -52,7 +53,8 @@ pub(crate) struct SpareKeys(Mutex<VecDeque<u8>>);
 
 type Answer = Result<Json<Done>, Failure>;
 
-/// A client that leaves ends the typing; between two chunks nothing is held down.
+/// A client that leaves ends the typing; between two chunks nothing is held down. The chunk that is
+/// under way then keeps its turn to its end.
 pub(crate) async fn type_text(
     State(toolbox): State<Arc<Toolbox>>,
     JsonBody(request): JsonBody<TypeRequest>,
@@ -62,12 +64,22 @@ pub(crate) async fn type_text(
     let variables = toolbox.environment.get();
     kit::has_display_server(&variables)?;
     let number = layout::display(&variables)?;
-    let turn = timeout(TURN_MAX, toolbox.computer.input.lock()).await;
-    let _turn = turn.map_err(|_| display::Error::Busy)?;
+    let input = Arc::clone(&toolbox.computer.input);
+    let turn = timeout(TURN_MAX, input.lock_owned()).await;
+    let turn = Arc::new(turn.map_err(|_| display::Error::Busy)?);
+    let end = Instant::now() + typing_max(delay, text.len());
     let chunk = if delay.is_zero() { CHUNK } else { 1 };
-    for part in text.chunks(chunk) {
+    for (number_of_part, part) in text.chunks(chunk).enumerate() {
+        if Instant::now() >= end {
+            return Err(too_slow(number_of_part * chunk, text.len()));
+        }
         let (part, spare) = (part.to_vec(), Arc::clone(&toolbox.computer.spare_keys));
-        display::with(number, move |display| type_symbols(display, &part, &spare)).await?;
+        let turn = Arc::clone(&turn);
+        let type_part = move |display: &Display| {
+            let _turn = turn;
+            type_symbols(display, &part, &spare)
+        };
+        display::with(number, type_part).await?;
         if !delay.is_zero() {
             sleep(delay).await;
         }
@@ -114,8 +126,7 @@ async fn stroke(toolbox: &Arc<Toolbox>, request: KeyRequest, stroke: Stroke) -> 
     let key = keys::key("key", &request.key.unwrap_or_default())?;
     let spare = Arc::clone(&toolbox.computer.spare_keys);
     let action = move |display: &Display| {
-        let found = locate(display, &[key.keysym], &spare)?;
-        for Stroked { code, .. } in found {
+        for code in keys_of(display, &[key.keysym], &spare)? {
             display.key(code, stroke)?;
         }
         display.settle()
@@ -129,10 +140,7 @@ async fn combine(toolbox: &Arc<Toolbox>, modifiers: Vec<Modifier>, key: Key) -> 
     let action = move |display: &Display| {
         let mut symbols: Vec<_> = modifiers.iter().map(|one| one.keysym()).collect();
         symbols.push(key.keysym);
-        let codes: Vec<u8> = locate(display, &symbols, &spare)?
-            .into_iter()
-            .map(|found| found.code)
-            .collect();
+        let codes = keys_of(display, &symbols, &spare)?;
         display.holding(&codes, || Ok(()))?;
         display.settle()
     };
@@ -145,25 +153,39 @@ fn type_symbols(
     symbols: &[Keysym],
     spare: &SpareKeys,
 ) -> Result<(), display::Error> {
-    let shift = Keymap::read(display)?.shift()?;
-    for Stroked { code, shifted } in locate(display, symbols, spare)? {
+    let (keymap, found) = locate(display, symbols, spare, Keymap::find)?;
+    let shift = keymap.shift()?;
+    for Stroked { code, shifted } in found {
         let held: &[u8] = if shifted { &[shift, code] } else { &[code] };
         display.holding(held, || Ok(()))?;
     }
     display.settle()
 }
 
-/// The keys of `symbols`, of which there are at most [`CHUNK`]; those that have none get one.
+/// Keys that are `symbols` by themselves. One that is a symbol only with shift, as those of the
+/// number pad are digits, is another when it is pressed alone.
+fn keys_of(
+    display: &Display,
+    symbols: &[Keysym],
+    spare: &SpareKeys,
+) -> Result<Vec<u8>, display::Error> {
+    let (_, found) = locate(display, symbols, spare, Keymap::find_plain)?;
+    Ok(found.into_iter().map(|one| one.code).collect())
+}
+
+/// What to press for `symbols`, of which there are at most [`CHUNK`], and the keyboard as it is then;
+/// those that `find` does not find get a key of their own.
 fn locate(
     display: &Display,
     symbols: &[Keysym],
     spare: &SpareKeys,
-) -> Result<Vec<Stroked>, display::Error> {
+    find: impl Fn(&Keymap, Keysym) -> Option<Stroked>,
+) -> Result<(Keymap, Vec<Stroked>), display::Error> {
     let keymap = Keymap::read(display)?;
     let mut homeless: Vec<Keysym> = symbols
         .iter()
         .copied()
-        .filter(|symbol| keymap.find(*symbol).is_none())
+        .filter(|symbol| find(&keymap, *symbol).is_none())
         .collect();
     homeless.sort_unstable();
     homeless.dedup();
@@ -173,13 +195,14 @@ fn locate(
         keymap::assign(display, &spare.take(&keymap, &homeless, symbols)?)?;
         Keymap::read(display)?
     };
-    symbols
+    let found: Result<_, _> = symbols
         .iter()
         .map(|symbol| {
             let missing = || display::Error::Refused(format!("no key for symbol {symbol:#x}"));
-            keymap.find(*symbol).ok_or_else(missing)
+            find(&keymap, *symbol).ok_or_else(missing)
         })
-        .collect()
+        .collect();
+    Ok((keymap, found?))
 }
 
 impl SpareKeys {
@@ -253,8 +276,7 @@ fn checked_delay(delay: Option<i64>, characters: usize) -> Result<Duration, Fail
         let text = format!("delay {delay}: from 0 to {DELAY_MS_MAX} milliseconds");
         return Err(Failure::bad_request(text));
     };
-    let count = u32::try_from(characters).unwrap_or(u32::MAX);
-    if checked.saturating_mul(count) > TYPING_MAX {
+    if pauses(checked, characters) > TYPING_MAX {
         return Err(Failure::bad_request(format!(
             "delay {delay}: {characters} characters would take longer than {} s; shorten the text \
              or the delay",
@@ -262,6 +284,21 @@ fn checked_delay(delay: Option<i64>, characters: usize) -> Result<Duration, Fail
         )));
     }
     Ok(checked)
+}
+
+fn pauses(delay: Duration, characters: usize) -> Duration {
+    delay.saturating_mul(u32::try_from(characters).unwrap_or(u32::MAX))
+}
+
+fn typing_max(delay: Duration, characters: usize) -> Duration {
+    TYPING_MAX.saturating_add(pauses(delay, characters))
+}
+
+fn too_slow(typed: usize, characters: usize) -> Failure {
+    Failure::internal(format!(
+        "text: the desktop is too slow: {typed} of {characters} characters were typed in time; \
+         type the others in another request"
+    ))
 }
 
 #[cfg(test)]
@@ -284,6 +321,11 @@ mod tests {
     #[test]
     fn typing_that_would_take_too_long_is_refused_by_its_delay() {
         assert!(checked_delay(Some(100), 1000).is_ok());
+        let slow = typing_max(Duration::from_millis(100), 1000);
+        assert!(
+            slow > Duration::from_secs(100),
+            "its pauses are no slowness"
+        );
         for (delay, characters) in [(-1, 1), (10_001, 1), (1000, 1000)] {
             let refusal = checked_delay(Some(delay), characters).unwrap_err();
             assert!(refusal.message().starts_with("delay"), "{refusal:?}");

@@ -40,15 +40,22 @@ impl Keymap {
 
     /// Without shift first: a symbol may be on a key twice.
     pub(super) fn find(&self, symbol: Keysym) -> Option<Stroked> {
-        let on_level = |level: usize| {
-            let mut keys = self.symbols.chunks(self.per_code);
-            let at = keys.position(|key| key.get(level) == Some(&symbol))?;
-            Some(Stroked {
-                code: self.code_at(at)?,
-                shifted: level == 1,
-            })
-        };
-        on_level(0).or_else(|| on_level(1))
+        let shifted = || self.on_level(1, symbol);
+        self.find_plain(symbol).or_else(shifted)
+    }
+
+    /// Without shift only.
+    pub(super) fn find_plain(&self, symbol: Keysym) -> Option<Stroked> {
+        self.on_level(0, symbol)
+    }
+
+    fn on_level(&self, level: usize, symbol: Keysym) -> Option<Stroked> {
+        let mut keys = self.symbols.chunks(self.per_code);
+        let at = keys.position(|key| key.get(level) == Some(&symbol))?;
+        Some(Stroked {
+            code: self.code_at(at)?,
+            shifted: level == 1,
+        })
     }
 
     /// The key of a symbol that every keyboard has.
@@ -100,6 +107,8 @@ mod tests {
         let plain = keymap.find(0x61).unwrap();
         assert_eq!((plain.code, plain.shifted), (9, false));
         assert!(keymap.find(0x41).unwrap().shifted);
+        assert_eq!(keymap.find_plain(0x61), Some(plain));
+        assert_eq!(keymap.find_plain(0x41), None);
         assert_eq!(keymap.find(0x62), None);
         assert_eq!(keymap.free_codes(), [8, 10]);
     }

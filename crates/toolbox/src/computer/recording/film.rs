@@ -1,9 +1,10 @@
 //! One film under way.
 
 use std::ffi::CString;
+use std::fs;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ enum Progress {
 #[derive(Debug)]
 pub(super) struct Film {
     progress: watch::Sender<Progress>,
+    file: PathBuf,
+    bytes_max: u64,
 }
 
 /// What a film shall be.
@@ -58,6 +61,8 @@ impl Film {
         let child = launch(toolbox, plan, &env, input)?;
         let film = Arc::new(Self {
             progress: watch::Sender::new(Progress::UnderWay),
+            file: plan.file.to_owned(),
+            bytes_max: plan.bytes_max,
         });
         let owned = Arc::clone(&film);
         toolbox
@@ -68,6 +73,12 @@ impl Film {
 
     pub(super) fn is_under_way(&self) -> bool {
         *self.progress.borrow() != Progress::Ended
+    }
+
+    /// What it may still write.
+    pub(super) fn bytes_left(&self) -> u64 {
+        let written = fs::metadata(&self.file).map_or(0, |found| found.len());
+        self.bytes_max.saturating_sub(written)
     }
 
     pub(super) fn ask_to_stop(&self) {

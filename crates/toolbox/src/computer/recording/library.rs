@@ -2,7 +2,7 @@
 //!
 //! Blocking. Must not: trust the folder's content; people put things there.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 
 use crate::clock;
+use crate::files::content::{self, Readable};
 use crate::http::error::Failure;
 
 const LABEL_CHARACTERS_MAX: usize = 100;
@@ -144,8 +145,7 @@ pub(super) fn find(folder: &Path, id: &str) -> Option<Entry> {
 
 /// Whether the file has its index, which is written last: without it nobody can play it.
 fn is_whole(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
+    let Readable { mut file, size, .. } = content::open(path).map_err(io::Error::other)?;
     let mut at = 0;
     for _ in 0..BOXES_MAX {
         if at + 16 > size {
@@ -243,6 +243,19 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_pipe_with_the_name_of_a_film_keeps_nobody_waiting() {
+        let entry = Entry::new(&std::env::temp_dir(), "pipe");
+        let pipe = entry.path.clone();
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &entry.path, kind, mode, 0).unwrap();
+        let (done, waits) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(entry.describe(false).status).unwrap());
+        let status = waits.recv_timeout(std::time::Duration::from_secs(10));
+        assert_eq!(status.unwrap(), Status::Failed);
+        fs::remove_file(pipe).unwrap();
     }
 
     #[test]

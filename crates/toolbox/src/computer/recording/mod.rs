@@ -1,7 +1,8 @@
 //! Films of the desktop: one ffmpeg for each, files in a folder of the user's.
 //!
 //! The folder is the truth about finished films; only those under way are remembered.
-//! Must not: fill the disk: a film ends by itself at [`BYTES_MAX`] or [`TIME_MAX`].
+//! Must not: fill the disk: a film ends by itself at [`BYTES_MAX`] or [`TIME_MAX`], and takes at
+//! most half of what the disk has left when those under way have had theirs.
 //! Next: `film` for one under way, `library` for the files, `routes` for what is served.
 
 mod film;

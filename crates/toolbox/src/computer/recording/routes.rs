@@ -81,17 +81,17 @@ async fn begin(toolbox: &Toolbox, label: &str) -> Result<Recording, Failure> {
     let size = display::with(number, |display| Ok(film::screen(display))).await?;
     let folder = layout::recordings(&variables);
     let entry = Entry::new(&folder, label);
-    let bytes_max = room(metrics::disk_free(toolbox))?;
     files::blocking(move || fs::create_dir_all(&folder).map_err(files::Error::at(&folder))).await?;
-    let plan = Plan {
-        ffmpeg: sebring_sys::fs::c_path(&ffmpeg).map_err(|_| no_ffmpeg())?,
-        file: &entry.path,
-        display: number,
-        size,
-        bytes_max,
-    };
+    let ffmpeg = sebring_sys::fs::c_path(&ffmpeg).map_err(|_| no_ffmpeg())?;
     recordings.forget_finished();
-    let film = recordings.add(&entry.id, || {
+    let film = recordings.add(&entry.id, |promised| {
+        let plan = Plan {
+            ffmpeg,
+            file: &entry.path,
+            display: number,
+            size,
+            bytes_max: room(metrics::disk_free(toolbox), promised)?,
+        };
         Film::begin(toolbox, &plan).map_err(|error| Failure::internal(error.to_text()))
     })?;
     if !has_begun(&film, &entry).await {
@@ -191,11 +191,12 @@ impl Recordings {
         entry.describe(film.is_some_and(|film| film.is_under_way()))
     }
 
-    /// Begins another, when there are not too many.
+    /// Begins another, when there are not too many. `begin` learns how many bytes those under way
+    /// may still write.
     fn add(
         &self,
         id: &str,
-        begin: impl FnOnce() -> Result<Arc<Film>, Failure>,
+        begin: impl FnOnce(u64) -> Result<Arc<Film>, Failure>,
     ) -> Result<Arc<Film>, Failure> {
         let mut films = self.films();
         if films.len() >= FILMS_MAX {
@@ -205,23 +206,27 @@ impl Recordings {
                 format!("recordings: {FILMS_MAX} are under way, the maximum; stop one first"),
             ));
         }
-        let film = begin()?;
+        let film = begin(films.values().map(|film| film.bytes_left()).sum())?;
         films.insert(id.to_owned(), Arc::clone(&film));
         Ok(film)
     }
 }
 
-/// How large a film may become.
-fn room(free_bytes: u64) -> Result<u64, Failure> {
-    let room = free_bytes.saturating_sub(DISK_SPARE_BYTES);
+/// How large a film may become: half of what is left, so that the next finds room as well.
+fn room(free_bytes: u64, promised_bytes: u64) -> Result<u64, Failure> {
+    let spoken_for = promised_bytes.saturating_add(DISK_SPARE_BYTES);
+    let room = free_bytes.saturating_sub(spoken_for);
     if room < DISK_SPARE_BYTES {
         return Err(Failure::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "DISK_FULL",
-            format!("recording: only {free_bytes} bytes are free on the sandbox's disk"),
+            format!(
+                "recording: only {free_bytes} bytes are free on the sandbox's disk, of which \
+                 recordings under way may take {promised_bytes}"
+            ),
         ));
     }
-    Ok(room.min(BYTES_MAX))
+    Ok((room / 2).min(BYTES_MAX))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -243,4 +248,26 @@ fn no_ffmpeg() -> Failure {
         "recording needs ffmpeg, which this sandbox has not; use the snapshot `desktop` or \
          install it",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_films_together_leave_the_disk_what_they_must() {
+        for free in [200 << 20, 3_000 << 20, 100 << 30] {
+            let mut promised = 0;
+            for _ in 0..FILMS_MAX {
+                promised += room(free, promised).unwrap_or(0);
+            }
+            assert!(
+                promised > 0 && promised <= free - DISK_SPARE_BYTES,
+                "{free}"
+            );
+        }
+        assert_eq!(room(100 << 30, 0).unwrap(), BYTES_MAX);
+        let refused = room(2 * DISK_SPARE_BYTES, 1).unwrap_err();
+        assert!(refused.message().contains("may take 1"), "{refused:?}");
+    }
 }

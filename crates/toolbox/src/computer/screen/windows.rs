@@ -55,14 +55,22 @@ fn windows(display: &Display) -> Result<Vec<Info>, display::Error> {
     };
     let active = words(display, display.root, active, 1)?.and_then(|found| found.first().copied());
     let infos = ids.into_iter().filter_map(|id| {
-        // A window that closes meanwhile is left out.
-        let info = describe(display, id, name).ok()?;
-        Some(Info {
+        let info = unless_gone(describe(display, id, name)).transpose()?;
+        Some(info.map(|info| Info {
             is_active: active == Some(id),
             ..info
-        })
+        }))
     });
-    Ok(infos.collect())
+    infos.collect()
+}
+
+/// A window that closes meanwhile is none; a display that does not answer is another matter.
+fn unless_gone<T>(said: Result<T, display::Error>) -> Result<Option<T>, display::Error> {
+    match said {
+        Ok(said) => Ok(Some(said)),
+        Err(display::Error::Refused(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
 }
 
 /// The window that has the keyboard.
@@ -86,12 +94,13 @@ pub(crate) fn active(display: &Display) -> Result<Option<Active>, display::Error
     else {
         return Ok(None);
     };
-    let pid = words(display, id, display.atom("_NET_WM_PID")?, 1)?;
+    let (of_pid, of_title) = (display.atom("_NET_WM_PID")?, display.atom("_NET_WM_NAME")?);
+    let pid = unless_gone(words(display, id, of_pid, 1))?.flatten();
     let Some(pid) = pid.and_then(|found| found.first().copied()) else {
         return Ok(None);
     };
-    let title = describe(display, id, display.atom("_NET_WM_NAME")?)?.title;
-    Ok(Some(Active { pid, title }))
+    let info = unless_gone(describe(display, id, of_title))?;
+    Ok(info.map(|Info { title, .. }| Active { pid, title }))
 }
 
 /// A property of a window that is a list of numbers.
@@ -111,13 +120,17 @@ fn words(
 /// What is shown on a screen that has no window manager.
 fn unmanaged(display: &Display) -> Result<Vec<Window>, display::Error> {
     let children = display.x.query_tree(display.root)?.reply()?.children;
-    let shown = children.into_iter().take(WINDOWS_MAX as usize);
-    let is_shown = |window: &Window| {
-        let attributes = display.x.get_window_attributes(*window).ok();
-        let reply = attributes.and_then(|cookie| cookie.reply().ok());
-        reply.is_some_and(|found| found.map_state == MapState::VIEWABLE && !found.override_redirect)
-    };
-    Ok(shown.filter(is_shown).collect())
+    let mut shown = Vec::new();
+    for window in children.into_iter().take(WINDOWS_MAX as usize) {
+        let reply = display.x.get_window_attributes(window)?.reply();
+        let found = unless_gone(reply.map_err(display::Error::from))?;
+        let is_shown =
+            found.is_some_and(|one| one.map_state == MapState::VIEWABLE && !one.override_redirect);
+        if is_shown {
+            shown.push(window);
+        }
+    }
+    Ok(shown)
 }
 
 fn describe(display: &Display, id: Window, name: Atom) -> Result<Info, display::Error> {
@@ -146,4 +159,17 @@ fn describe(display: &Display, id: Window, name: Atom) -> Result<Info, display::
         height: geometry.height,
         is_active: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_has_closed_is_none_and_a_display_that_hangs_is_an_error() {
+        let gone = display::Error::Refused("Window".to_owned());
+        assert!(matches!(unless_gone::<()>(Err(gone)), Ok(None)));
+        let late = unless_gone::<()>(Err(display::Error::Late));
+        assert!(matches!(late, Err(display::Error::Late)));
+    }
 }
