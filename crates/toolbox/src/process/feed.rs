@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rustix::pipe::PipeFlags;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -15,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::log::Stream;
-use super::record::Process;
+use super::record::{Input, Process};
 use crate::toolbox::Toolbox;
 
 /// Read at once: what a pipe holds by default.
@@ -96,10 +95,10 @@ pub(super) async fn last_words(readers: Vec<Reader>) {
 }
 
 /// Writes input as fast as the process reads it, until it has ended or its input is closed.
-pub(super) async fn feed(mut input: mpsc::Receiver<Bytes>, pipe: &mut Sender, process: &Process) {
+pub(super) async fn feed(mut input: mpsc::Receiver<Input>, pipe: &mut Sender, process: &Process) {
     let writing = async {
-        while let Some(bytes) = input.recv().await {
-            if pipe.write_all(&bytes).await.is_err() {
+        while let Some(message) = input.recv().await {
+            if pipe.write_all(&message.bytes).await.is_err() {
                 // It has closed its input; more of it goes nowhere, as in a shell.
                 return;
             }

@@ -266,9 +266,9 @@ impl Processes {
         })
     }
 
-    /// Makes it known. What the oldest ended one was known by is forgotten if there are too many.
+    /// Makes it known. What the oldest ended ones were known by is forgotten if there is too much.
     pub(crate) fn remember(&self, process: &Arc<record::Process>) -> Result<(), table::Full> {
-        if let Some(forgotten) = self.table.insert(Arc::clone(process))? {
+        for forgotten in self.table.insert(Arc::clone(process))? {
             self.sessions.forget(&forgotten);
         }
         Ok(())

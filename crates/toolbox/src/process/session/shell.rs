@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +19,7 @@ use crate::files::random_hex;
 use crate::process::feed::{self, Reader};
 use crate::process::log::Stream;
 use crate::process::reaper::Exit;
-use crate::process::record::{End, Process};
+use crate::process::record::{End, Input, Process};
 use crate::process::shell::Shell;
 use crate::process::{Child, Launch, Place, RunAs, Tree};
 use crate::toolbox::Toolbox;
@@ -35,7 +34,7 @@ const KILLED_CODE: i32 = 128 + 9;
 pub(super) struct Job {
     pub(super) process: Arc<Process>,
     /// `None` when it finds the end of its input at once.
-    pub(super) input: Option<mpsc::Receiver<Bytes>>,
+    pub(super) input: Option<mpsc::Receiver<Input>>,
 }
 
 /// A running shell.
@@ -178,7 +177,7 @@ impl Running {
         &self,
         scratch: &mut Scratch,
         process: &Arc<Process>,
-        input: Option<mpsc::Receiver<Bytes>>,
+        input: Option<mpsc::Receiver<Input>>,
     ) -> Vec<Reader> {
         let pipes = &mut scratch.pipes;
         let mut readers = Vec::new();
