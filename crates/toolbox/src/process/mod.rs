@@ -218,7 +218,10 @@ impl Processes {
         cgroup: Option<std::os::fd::BorrowedFd<'_>>,
     ) -> Result<child::Spawned, Error> {
         let env = environment::block(launch.env);
-        let cwd = sebring_sys::fs::c_path(launch.cwd).map_err(Error::Start)?;
+        let cwd = sebring_sys::fs::c_path(launch.cwd).map_err(|source| Error::Directory {
+            path: launch.cwd.to_owned(),
+            source,
+        })?;
         let credentials = match launch.run_as {
             RunAs::User => self.user.as_ref(),
             RunAs::Other(credentials) => Some(credentials),
@@ -272,6 +275,12 @@ impl Processes {
             self.sessions.forget(&forgotten);
         }
         Ok(())
+    }
+
+    /// Makes it unknown, also to the session that it belongs to.
+    pub(crate) fn forget(&self, process: &Arc<record::Process>) {
+        self.table.remove(process);
+        self.sessions.forget(process);
     }
 
     /// The cgroup of a tree of ours that this process is in.

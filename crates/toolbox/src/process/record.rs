@@ -21,6 +21,8 @@ use crate::clock;
 pub(crate) const INPUT_MESSAGES_MAX: usize = 64;
 /// Their bytes together: as much as one message of a WebSocket can have.
 const INPUT_WAITING_BYTES_MAX: usize = 4 << 20;
+/// One piece of input by a request.
+pub(crate) const INPUT_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -94,6 +96,8 @@ pub(crate) enum InputError {
          does not read its input"
     )]
     Full,
+    #[error("maximum {INPUT_BYTES_MAX} bytes at once; send it in pieces")]
+    TooLong,
 }
 
 impl Process {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::record::Process;
+use super::record::{Kind, Process};
 use super::store;
 
 /// Known at one time; those that run are never forgotten.
@@ -59,8 +59,14 @@ impl Table {
         all.iter().find(|process| process.id == id).cloned()
     }
 
-    pub(crate) fn remove(&self, id: &str) {
-        self.lock().retain(|process| process.id != id);
+    pub(super) fn remove(&self, process: &Arc<Process>) {
+        self.lock().retain(|other| !Arc::ptr_eq(other, process));
+    }
+
+    /// All that were run in the session of this id.
+    pub(super) fn remove_session(&self, id: &str) {
+        let is_its = |process: &Process| matches!(&process.kind, Kind::Session(of) if of == id);
+        self.lock().retain(|process| !is_its(process));
     }
 
     pub(crate) fn list(&self) -> Vec<Arc<Process>> {
@@ -101,7 +107,7 @@ fn trim(all: &VecDeque<Arc<Process>>, on_disk_max: u64) {
 mod tests {
     use super::super::log::Stream;
     use super::super::reaper::Exit;
-    use super::super::record::{End, Kind};
+    use super::super::record::End;
     use super::*;
 
     #[test]
@@ -137,6 +143,19 @@ mod tests {
         assert_eq!(forgotten[0].id, "2");
         let left: Vec<String> = table.list().iter().map(|it| it.id.clone()).collect();
         assert_eq!(left, ["0", "1", "3", "4"]);
+    }
+
+    #[test]
+    fn a_session_takes_all_of_its_own_with_it() {
+        let table = Table::default();
+        for (id, session) in [("0", "mine"), ("1", "other"), ("2", "mine")] {
+            let kind = Kind::Session(session.to_owned());
+            let process = Process::new(kind, id.to_owned(), String::new());
+            table.insert(Arc::new(process)).unwrap();
+        }
+        table.remove_session("mine");
+        let left: Vec<String> = table.list().iter().map(|it| it.id.clone()).collect();
+        assert_eq!(left, ["1"]);
     }
 
     #[test]

@@ -226,7 +226,8 @@ fn command_body(process: &Process, client: Client) -> Value {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let (status, code) = match &error {
+        let (status, code) = match error {
+            Error::Start(error) => return error.into(),
             Error::Id(_) | Error::Reserved | Error::Blank | Error::Nul => {
                 (StatusCode::BAD_REQUEST, "BAD_REQUEST")
             }
@@ -250,6 +251,7 @@ impl From<InputError> for Failure {
             InputError::Ended => (StatusCode::GONE, "COMMAND_ALREADY_COMPLETED"),
             InputError::Closed => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             InputError::Full => (StatusCode::SERVICE_UNAVAILABLE, "INPUT_FULL"),
+            InputError::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
         };
         Self::new(status, code, format!("input: {error}"))
     }

@@ -71,7 +71,7 @@ pub(super) fn start(toolbox: &Arc<Toolbox>, cwd: &Path) -> Result<Running, Error
             place: Place::OwnTree,
             terminal: false,
         })
-        .map_err(|error| Error::Shell(error.to_text()))?;
+        .map_err(Error::Start)?;
     Ok(Running {
         toolbox: Arc::clone(toolbox),
         child,
