@@ -247,6 +247,28 @@ fn deleting_ends_all_that_was_started_in_it() {
 }
 
 #[test]
+fn a_terminal_deleted_while_it_starts_leaves_no_shell() {
+    let toolbox = Toolbox::start();
+    for _ in 0..10 {
+        let created = std::thread::scope(|scope| {
+            let creating = scope.spawn(|| toolbox.post("/process/pty", &json!({"id": "t"})).status);
+            eventually("it is there to be deleted", || {
+                toolbox.delete("/process/pty/t").status == 200
+            });
+            creating.join().unwrap()
+        });
+        // Deleted before or after it was there for its maker.
+        assert!(matches!(created, 201 | 404), "{created}");
+        assert_eq!(toolbox.get("/process/pty/t").status, 404);
+    }
+    eventually("every shell has ended", || {
+        let all = toolbox.get("/sebring/process").json();
+        let mut all = all["processes"].as_array().unwrap().iter();
+        all.all(|process| process["running"] == false)
+    });
+}
+
+#[test]
 fn the_older_routes_create_list_and_start_late() {
     let toolbox = Toolbox::start();
     assert_eq!(toolbox.get("/process/pty").json(), json!({"sessions": []}));

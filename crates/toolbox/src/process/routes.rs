@@ -18,7 +18,8 @@ use super::durable::{self, Output, Plan, Stdin};
 use super::record::{INPUT_BYTES_MAX, InputError, Kind, Process};
 use super::session::uuid;
 use super::shell::{self, Shell};
-use super::{Error, Exit, execute, text};
+use super::text::{self, Joined};
+use super::{Error, Exit, execute};
 use crate::clock;
 use crate::environment::Variables;
 use crate::http::body::JsonBody;
@@ -156,7 +157,7 @@ pub(crate) async fn output(
     // Asked before reading: what an ended process wrote is all there.
     let running = process.end().is_none();
     let begin = process.log.extent().begin;
-    let texts = text::texts(&process.log, from);
+    let texts = text::texts(&process.log, from, Joined::Plain, running);
     Ok(Json(json!({
         "offset": from.max(begin).min(texts.next),
         "nextOffset": texts.next,

@@ -136,23 +136,19 @@ pub(crate) async fn execute(
 /// `output` in the form that the client splits or shows, and both streams where it knows them.
 fn outputs(process: &Process, client: Client) -> Map<String, Value> {
     let mut fields = Map::new();
-    let marked = || text::lossy(text::marked(&process.log, 0));
     match client.form {
         Form::Plain => {
             let merged = text::lossy(text::merged(&process.log, 0));
             fields.insert("output".to_owned(), merged.into());
         }
         Form::Marked => {
-            fields.insert("output".to_owned(), marked().into());
+            let marked = text::lossy(text::marked(&process.log, 0));
+            fields.insert("output".to_owned(), marked.into());
         }
         Form::Split => {
-            let texts = text::texts(&process.log, 0);
-            let output = if client.wants_marks {
-                marked()
-            } else {
-                texts.merged
-            };
-            fields.insert("output".to_owned(), output.into());
+            let running = process.end().is_none();
+            let texts = text::texts(&process.log, 0, client.joined(), running);
+            fields.insert("output".to_owned(), texts.merged.into());
             fields.insert("stdout".to_owned(), texts.output.into());
             fields.insert("stderr".to_owned(), texts.errors.into());
         }

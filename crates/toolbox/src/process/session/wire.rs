@@ -6,6 +6,7 @@
 use http::HeaderMap;
 
 use crate::http::client::is_strict;
+use crate::process::text::Joined;
 
 /// Value of the header, or after `~` in a subprotocol.
 const VERSION: &str = "x-daytona-sdk-version";
@@ -33,7 +34,7 @@ pub(super) enum Form {
 pub(super) struct Client {
     pub(super) form: Form,
     /// Asked for marks where the form has none.
-    pub(super) wants_marks: bool,
+    wants_marks: bool,
     /// Its sessions begin in the home directory.
     pub(super) starts_at_home: bool,
     /// Fails on fields it does not know.
@@ -56,6 +57,15 @@ impl Client {
             wants_marks,
             starts_at_home: version.is_some_and(|version| version < WORK_DIR_FROM),
             is_strict: is_strict(headers),
+        }
+    }
+
+    /// How its `output` is put together where both streams are given apart as well.
+    pub(super) const fn joined(&self) -> Joined {
+        if self.wants_marks {
+            Joined::Marked
+        } else {
+            Joined::Plain
         }
     }
 }

@@ -128,13 +128,21 @@ impl Terminals {
         // Checked now even when it starts later.
         toolbox.environment.with(&new.envs)?;
         let terminal = self.reserve(toolbox, new)?;
-        if !terminal.lazy_start
-            && let Err(error) = terminal.start(toolbox).await
-        {
-            self.remove(&terminal);
-            return Err(error);
+        if terminal.lazy_start {
+            return Ok(terminal);
         }
-        Ok(terminal)
+        let (starting, shared) = (Arc::clone(&terminal), Arc::clone(toolbox));
+        // As a task of its own: an id must not stay taken by nothing because somebody hung up.
+        let started = toolbox.tasks.spawn("start terminal", async move {
+            let started = starting.start(&shared).await;
+            if started.is_err() {
+                shared.processes.terminals.remove(&starting);
+            }
+            started
+        });
+        let unfinished = || Error::Device(std::io::Error::other("its start did not finish"));
+        let started = started.await.ok().flatten().ok_or_else(unfinished)?;
+        started.map(|()| terminal)
     }
 
     /// Takes the id before anything is started, so that nobody else can.
@@ -183,6 +191,11 @@ impl Terminals {
         Ok(())
     }
 
+    fn has(&self, terminal: &Arc<Terminal>) -> bool {
+        let all = self.lock();
+        all.iter().any(|other| Arc::ptr_eq(other, terminal))
+    }
+
     fn remove(&self, terminal: &Arc<Terminal>) {
         self.lock().retain(|other| !Arc::ptr_eq(other, terminal));
     }
@@ -195,9 +208,16 @@ impl Terminals {
 impl Terminal {
     /// Starts the shell unless it runs already.
     pub(crate) async fn start(self: &Arc<Self>, toolbox: &Arc<Toolbox>) -> Result<(), Error> {
-        self.running
+        let running = self
+            .running
             .get_or_try_init(|| self.start_shell(toolbox))
             .await?;
+        let was_deleted = !toolbox.processes.terminals.has(self);
+        if was_deleted && running.process.end().is_none() {
+            // Whoever deleted it while it started found nothing to end.
+            running.process.signal(Signal::KILL);
+            return Err(Error::NotFound(self.id.clone()));
+        }
         Ok(())
     }
 
@@ -232,6 +252,7 @@ impl Terminal {
         toolbox.processes.remember(&process)?;
         process.set_tree(child.pid.as_raw_nonzero().get(), Arc::clone(&child.tree));
         self.watch(toolbox, &process, &device, child);
+        feed(toolbox, &process, &device);
         Ok(Running { process, device })
     }
 
@@ -288,4 +309,24 @@ impl Terminal {
             None => Ok(()),
         }
     }
+}
+
+/// Types what is sent to the process itself rather than to the terminal.
+fn feed(toolbox: &Toolbox, process: &Arc<Process>, device: &Arc<Device>) {
+    let mut input = process.open_input();
+    let (process, device) = (Arc::clone(process), Arc::clone(device));
+    toolbox.tasks.spawn("terminal input", async move {
+        let typing = async {
+            while let Some(message) = input.recv().await {
+                if device.write(&message.bytes).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            // Both may be dropped: input to an ended process is worth nothing.
+            () = typing => {}
+            _ = process.ended() => {}
+        }
+    });
 }
