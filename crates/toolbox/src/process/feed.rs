@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::pipe::PipeFlags;
 use tokio::io::AsyncWriteExt as _;
@@ -13,15 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::STRAGGLER_GRACE;
 use super::log::Stream;
 use super::record::{Input, Process};
 use crate::toolbox::Toolbox;
 
 /// Read at once: what a pipe holds by default.
 const READ_BYTES: usize = 64 << 10;
-/// How long output may still arrive after a process has ended, while something it left behind
-/// holds the pipe open. Enough for the last words of a `> >(tee log)`.
-const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// One for all readers: each uses it between two awaits.

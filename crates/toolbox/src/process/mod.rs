@@ -1,8 +1,10 @@
 //! Everything the toolbox runs: starting, collecting, ending.
 //!
 //! Processes are started on the one thread that also collects them, so an exit is never missed.
-//! Must not: speak HTTP except in `execute` and `code_run`.
-//! Next: `run` for one command from start to end, `tree` for how all of it is ended.
+//! Must not: speak HTTP except in `routes`, `attach`, `execute`, `code_run`, and what `session` and
+//! `terminal` name.
+//! Next: `record` for a process that outlives its caller and `durable` for how one is started, `run`
+//! for one command within a request, `tree` for how all of it is ended.
 
 pub(crate) mod attach;
 pub(crate) mod charts;
@@ -50,6 +52,13 @@ use tree::{Group, Groups};
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// After SIGKILL; the kernel needs moments, unless something sits in an uninterruptible wait.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+/// How long a killed process may take to be gone before somebody is answered without it.
+const KILLED_WAIT: Duration = Duration::from_secs(2);
+/// How long output may still arrive after a process has ended, while something it left behind
+/// holds the pipe or the terminal open. Enough for the last words of a `> >(tee log)`.
+const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
+/// How a shell reports that a command of it, or it itself, was killed.
+const KILLED_CODE: i32 = 128 + 9;
 
 #[derive(Debug)]
 pub(crate) struct Processes {

@@ -21,13 +21,11 @@ use crate::process::log::Stream;
 use crate::process::reaper::Exit;
 use crate::process::record::{End, Input, Process};
 use crate::process::shell::Shell;
-use crate::process::{Child, Launch, Place, RunAs, Tree};
+use crate::process::{Child, KILLED_CODE, Launch, Place, RunAs, Tree};
 use crate::toolbox::Toolbox;
 
 /// Other bytes on the pipe of answers are the shell's own words; more are not held back.
 const ANSWER_BYTES_MAX: usize = 256;
-/// How a shell reports that a command of it, or it itself, was killed.
-const KILLED_CODE: i32 = 128 + 9;
 
 /// A command that waits for its turn.
 #[derive(Debug)]

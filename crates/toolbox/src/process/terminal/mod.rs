@@ -13,7 +13,6 @@ pub(crate) mod web;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::Signal;
@@ -24,7 +23,7 @@ use tokio::time::timeout;
 use super::record::{End, Kind, Process};
 use super::session::uuid;
 use super::shell::{self, Shell};
-use super::{Child, Exit, Launch, Place, RunAs, table};
+use super::{Child, Exit, KILLED_WAIT, Launch, Place, RunAs, STRAGGLER_GRACE, table};
 use crate::clock;
 use crate::environment::{self, Variables};
 use crate::toolbox::Toolbox;
@@ -37,10 +36,6 @@ const SCROLLBACK_BYTES_MAX: u64 = 1 << 20;
 /// Larger screens do not exist.
 const SIDE_MAX: u16 = 1000;
 const ID_BYTES_MAX: usize = 256;
-/// How long output may still arrive after the shell has ended, while something holds the terminal.
-const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
-/// How long a killed shell may take to be gone before we answer without it.
-const KILLED_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Terminals(Mutex<Vec<Arc<Terminal>>>);
