@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
 use sebring_api::boot::INTERNAL_SEGMENT;
-use sebring_tasks::Tasks;
+use sebring_tasks::{Tasks, chain};
 use tracing::debug;
 
 use crate::activity::OpenRequest;
@@ -205,17 +205,6 @@ fn is_internal(path: &str) -> bool {
         .split(['/', '\\'])
         .find(|segment| !matches!(*segment, "" | "." | ".."))
         .is_some_and(|first| first.eq_ignore_ascii_case(INTERNAL_SEGMENT))
-}
-
-/// An error with its causes, for a log field.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use sebring_api::runner::{SnapshotFacts, SnapshotStage};
 use sebring_core::clock::Timestamp;
+use sebring_tasks::chain;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -300,17 +301,6 @@ pub fn tree_size(folder: &Path) -> u64 {
             Ok(_) | Err(_) => 0,
         })
         .sum()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ async fn own(app: App, id: SandboxId, owner: Arc<Owner>) {
             Ok(Acted::Progressed) => wait = RETRY_MIN,
             Ok(Acted::TryAgain) => wait = pause(&app, &owner, wait).await,
             Err(failure) => {
-                let error = runner::chain(&*failure);
+                let error = sebring_tasks::chain(&*failure);
                 debug!(sandbox_id = %id, %error, "step not done yet");
                 wait = pause(&app, &owner, wait).await;
             }
@@ -360,7 +360,7 @@ pub(crate) fn delete_orphan(app: &App, observation: &Observation) {
             // Stopping the server leaves it to the next start.
             () = app.tasks.stopped() => {}
             answer = app.runner.command(id, &command) => if let Err(failure) = answer {
-                warn!(sandbox_id = %id, error = %runner::chain(&failure), "orphan not deleted");
+                warn!(sandbox_id = %id, error = %sebring_tasks::chain(&failure), "orphan not deleted");
             }
         }
         drop(permit);

@@ -127,7 +127,7 @@ pub(crate) async fn all(app: &App) -> Vec<Named> {
 
 async fn refresh(app: &App) {
     if let Err(error) = app.catalog.refresh(&app.runner).await {
-        debug!(error = %runner::chain(&error), "snapshots not refreshed");
+        debug!(error = %sebring_tasks::chain(&error), "snapshots not refreshed");
     }
 }
 

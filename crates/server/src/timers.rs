@@ -21,7 +21,6 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::reconcile::{self, moved};
-use crate::runner;
 
 /// The wall clock may jump; this bounds how late a jump is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
@@ -130,7 +129,7 @@ pub(crate) async fn run(app: App) {
                 continue;
             };
             if let Err(error) = handle_due(&app, &sandbox).await {
-                warn!(sandbox_id = %id, error = %runner::chain(&error), "timer not carried out");
+                warn!(sandbox_id = %id, error = %sebring_tasks::chain(&error), "timer not carried out");
             }
             // A commit has put it back with its new instant already; this covers the rest.
             if let Some(sandbox) = app.directory.sandbox(id) {
@@ -187,7 +186,7 @@ pub(crate) async fn write_activity(app: App) {
             () = tokio::time::sleep(ACTIVITY_WRITE_EVERY) => false,
         };
         if let Err(error) = write_activity_once(&app).await {
-            warn!(error = %runner::chain(&error), "activity not written down");
+            warn!(error = %sebring_tasks::chain(&error), "activity not written down");
         }
         if stops {
             return;

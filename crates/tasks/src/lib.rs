@@ -2,7 +2,10 @@
 //! someone awaits.
 //!
 //! Must not: decide what to run. A panic inside a task is logged with its name and contained.
+//! Next: `failure` for how their errors are logged.
 #![forbid(unsafe_code)]
+
+mod failure;
 
 use std::future::Future;
 
@@ -10,6 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
+
+pub use failure::chain;
 
 /// A set of tasks that are stopped and awaited together. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -45,20 +45,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match boot::main(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("toolbox: {}", chain(&error));
+            eprintln!("toolbox: {}", sebring_tasks::chain(&error));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -223,6 +223,120 @@ fn everything_that_runs_is_listed_whatever_started_it() {
     );
 }
 
+/// A command of the session `s`, as the process that it is.
+fn command<'a>(toolbox: &'a Toolbox, text: &str) -> Process<'a> {
+    let body = json!({"command": text, "runAsync": true});
+    let reply = toolbox.post("/process/session/s/exec", &body);
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let id = reply.json()["cmdId"].as_str().unwrap().to_owned();
+    Process {
+        toolbox,
+        path: format!("/sebring/process/{id}"),
+    }
+}
+
+#[test]
+fn a_command_that_has_ended_or_not_begun_is_not_its_sessions_shell() {
+    let toolbox = Toolbox::start();
+    toolbox.post("/process/session", &json!({"sessionId": "s"}));
+    let first = command(&toolbox, "exit_code() { return 3; }; exit_code");
+    assert_eq!(first.wait()["exitCode"], 3);
+    let second = command(&toolbox, "read x; echo $x");
+    let third = command(&toolbox, "echo third");
+    let signal = |process: &Process<'_>| {
+        let path = format!("{}/signal", process.path);
+        toolbox.post(&path, &json!({"signal": "KILL"})).status
+    };
+    assert_eq!((signal(&first), signal(&third)), (410, 409));
+    // What has ended can be forgotten, which ends nothing.
+    assert_eq!(toolbox.delete(&first.path).status, 204);
+    assert_eq!(toolbox.get(&first.path).status, 404);
+    assert_eq!(toolbox.delete(&second.path).status, 400);
+    let commands = toolbox.get("/process/session/s").json()["commands"].clone();
+    assert_eq!(commands.as_array().unwrap().len(), 2);
+    // Its input is the shell's own, and what comes with a refusal is not written.
+    assert_eq!(second.input(b"no\n", "?close=true"), 400);
+    assert_eq!(second.input(b"no\n", "?close=maybe"), 400);
+    assert_eq!(second.input(b"yes\n", ""), 204);
+    assert_eq!(
+        (&second.wait()["exitCode"], &third.wait()["exitCode"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(second.output(0)["stdout"], "yes\n");
+    // Of a session that is gone nothing is left.
+    assert_eq!(toolbox.delete("/process/session/s").status, 204);
+    assert_eq!(
+        toolbox.get("/sebring/process").json()["processes"],
+        json!([])
+    );
+}
+
+#[test]
+fn a_terminal_is_typed_into_like_any_process_and_can_be_forgotten_when_it_has_ended() {
+    let toolbox = Toolbox::start();
+    toolbox.post("/process/pty", &json!({"id": "t"}));
+    let all = toolbox.get("/sebring/process").json();
+    let shell = Process {
+        toolbox: &toolbox,
+        path: format!(
+            "/sebring/process/{}",
+            all["processes"][0]["id"].as_str().unwrap()
+        ),
+    };
+    assert_eq!(toolbox.delete(&shell.path).status, 400);
+    assert_eq!(shell.input(b"", "?close=true"), 400);
+    assert_eq!(shell.input(b"echo o''ne\n", ""), 204);
+    eventually("it was typed", || {
+        let shown = shell.output(0)["output"].as_str().unwrap().to_owned();
+        shown.contains("one\r\n")
+    });
+    shell.attach(0).send("exit 4\n");
+    assert_eq!(shell.wait()["exitCode"], 4);
+    assert_eq!(toolbox.delete(&shell.path).status, 204);
+    assert_eq!(toolbox.get(&shell.path).status, 404);
+}
+
+#[test]
+fn whoever_attaches_is_told_that_input_goes_nowhere() {
+    let toolbox = Toolbox::start();
+    let deaf = start(&toolbox, &json!({"command": "echo one; exec sleep 1000"}));
+    let mut socket = deaf.attach(0);
+    assert_eq!(socket.next(), Frame::Binary(b"\x01one\n".to_vec()));
+    socket.send_binary(b"anybody?\n");
+    let words = socket.text();
+    assert_eq!(words["type"], "refused");
+    let reason = words["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("input: it was started without input"),
+        "{reason}"
+    );
+    assert_eq!(toolbox.delete(&deaf.path).status, 204);
+    assert_eq!(socket.text()["type"], "exited");
+}
+
+#[test]
+fn a_directory_that_cannot_be_entered_is_the_callers_mistake_and_named() {
+    let toolbox = Toolbox::start();
+    for cwd in ["/no/where", "/tmp\0/x"] {
+        for (path, mut body) in [
+            ("/sebring/process", json!({"command": "true"})),
+            ("/process/pty", json!({"id": "t"})),
+        ] {
+            body["cwd"] = cwd.into();
+            let reply = toolbox.post(path, &body);
+            assert_eq!(reply.status, 400, "{}", reply.text());
+            let message = reply.json()["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with("cwd: "), "{message}");
+        }
+    }
+    std::fs::remove_dir(toolbox.home()).unwrap();
+    let reply = toolbox.post("/process/session", &json!({"sessionId": "s"}));
+    assert_eq!(
+        (reply.status, &reply.json()["code"]),
+        (400, &json!("BAD_REQUEST"))
+    );
+}
+
 #[test]
 fn a_thousand_followers_all_get_every_byte() {
     let toolbox = Toolbox::start();

@@ -146,6 +146,8 @@ fn control_c_interrupts_and_a_resize_is_seen() {
     };
     let body = resize(120, 40).json();
     assert_eq!((&body["cols"], &body["rows"]), (&json!(120), &json!(40)));
+    // A shell that was about to wait for a key when the signal came acts on it after the next one.
+    socket.send("\n");
     socket.binary_until(contains("40 120\r\n"));
     for (cols, rows) in [(0, 24), (80, 0), (1001, 24), (80, 70_000)] {
         assert_eq!(resize(cols, rows).status, 400);
@@ -244,6 +246,28 @@ fn deleting_ends_all_that_was_started_in_it() {
         eventually("it is gone", || !alive(pid));
     }
     assert_eq!(toolbox.delete("/process/pty/t").status, 404);
+}
+
+#[test]
+fn a_terminal_deleted_while_it_starts_leaves_no_shell() {
+    let toolbox = Toolbox::start();
+    for _ in 0..10 {
+        let created = std::thread::scope(|scope| {
+            let creating = scope.spawn(|| toolbox.post("/process/pty", &json!({"id": "t"})).status);
+            eventually("it is there to be deleted", || {
+                toolbox.delete("/process/pty/t").status == 200
+            });
+            creating.join().unwrap()
+        });
+        // Deleted before or after it was there for its maker.
+        assert!(matches!(created, 201 | 404), "{created}");
+        assert_eq!(toolbox.get("/process/pty/t").status, 404);
+    }
+    eventually("every shell has ended", || {
+        let all = toolbox.get("/sebring/process").json();
+        let mut all = all["processes"].as_array().unwrap().iter();
+        all.all(|process| process["running"] == false)
+    });
 }
 
 #[test]

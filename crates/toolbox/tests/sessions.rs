@@ -288,6 +288,7 @@ fn input_reaches_a_running_command_and_is_shown_unless_suppressed() {
     assert_eq!(command.input("late"), 410);
     let quiet = json!({"command": "read a; echo got $a", "async": true, "suppressInputEcho": true});
     let command = session.start_with(&quiet);
+    assert_eq!(command.input(&"x".repeat((1 << 20) + 1)), 413);
     assert_eq!(command.input("secret\n"), 204);
     command.wait();
     assert_eq!(command.output(), "got secret\n");

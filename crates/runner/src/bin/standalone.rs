@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sebring_runner::{RunnerConfig, SEATS_READY, SpawnerProgram, instance_name};
+use sebring_tasks::chain;
 use tracing::error;
 
 fn main() -> ExitCode {
@@ -58,15 +59,4 @@ fn runner(
         .enable_all()
         .build()?;
     Ok(runtime.block_on(sebring_runner::run(config, || ()))?)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

@@ -6,9 +6,9 @@
 use http::StatusCode;
 use sebring_core::lifecycle::{FailureCode, Refusal};
 use sebring_store::Error as StoreError;
+use sebring_tasks::chain;
 use tracing::error;
 
-use crate::runner::chain;
 use crate::sandboxes::Error;
 
 /// A refusal or failure, ready to be sent.

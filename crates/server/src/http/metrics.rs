@@ -7,6 +7,7 @@ use sebring_api::public::{MetricDataPoint, MetricSeries, MetricsResponse};
 use sebring_api::runner::{UsageSample, UsageSpan};
 use sebring_core::clock::Timestamp;
 use sebring_core::resources::Resources;
+use sebring_tasks::chain;
 use tracing::warn;
 
 use super::call::Call;
@@ -16,7 +17,6 @@ use super::reply::Reply;
 use super::sandboxes::named;
 use super::table::{Access, Answer, QueryKind, QueryParameter, Route};
 use crate::app::App;
-use crate::runner::chain;
 use crate::sandboxes::Error;
 
 /// Samples further apart have a stop between them, or say nothing of a moment.

@@ -6,13 +6,13 @@ use http::{Method, StatusCode};
 use sebring_api::public::{Configuration, Health, Oidc, Readiness, Region};
 use sebring_core::timers::AUTO_ARCHIVE_MINUTES_MAX;
 use sebring_store::Error as StoreError;
+use sebring_tasks::chain;
 
 use super::call::Call;
 use super::error::ApiError;
 use super::reply::Reply;
 use super::table::{Access, Answer, Route};
 use crate::app::App;
-use crate::runner::chain;
 use crate::sandboxes::create::REGION;
 
 pub(super) fn routes() -> Vec<Route> {

@@ -12,5 +12,5 @@ mod spares;
 
 pub(crate) use client::{Client, Error};
 pub(crate) use convert::{command, report, shape};
-pub(crate) use observer::{chain, observe};
+pub(crate) use observer::observe;
 pub(crate) use spares::{Spares, follow as follow_spares};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sebring_api::runner::Observation;
 use sebring_core::lifecycle::{Observed, Step, absorb, decide};
+use sebring_tasks::chain;
 use tracing::{debug, info, warn};
 
 use super::client::{Error, Link};
@@ -110,16 +111,4 @@ async fn hear(app: &App, observation: &Observation) {
         // Its owner asks for it again until it can be recorded.
         reconcile::verify(app, observation.id);
     }
-}
-
-/// An error with all its causes, for one field of a log line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

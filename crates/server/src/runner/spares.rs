@@ -11,12 +11,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sebring_api::runner::{Shape, Spare};
 use sebring_core::id::SandboxId;
+use sebring_tasks::chain;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::client::{Error, Link};
 use super::lines::Lines;
-use super::observer::chain;
 use crate::app::App;
 
 /// Between attempts to listen to a runner that is there; one that is not is waited for.

@@ -98,5 +98,5 @@ async fn receive_form(path: &Path, directory_mode: u32, request: Request) -> Res
 }
 
 pub(super) fn broken(error: &dyn std::error::Error) -> Failure {
-    Failure::bad_request(format!("request body: {}", crate::chain(error)))
+    Failure::bad_request(format!("request body: {}", sebring_tasks::chain(error)))
 }

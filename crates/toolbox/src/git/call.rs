@@ -266,7 +266,7 @@ impl Call {
                 Error::NotInstalled { path }
             }
             process::Error::Directory { path, source } => refusal::of_directory(&path, &source),
-            other => Error::Run(crate::chain(&other)),
+            other => Error::Run(sebring_tasks::chain(&other)),
         }
     }
 

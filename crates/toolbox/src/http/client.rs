@@ -7,18 +7,50 @@ use http::HeaderMap;
 
 /// What Go SDKs call themselves since 0.159, and before.
 const GO_SDK: [&str; 2] = ["sdk-go", "go-sdk"];
+/// Go SDKs before refuse answers with fields they do not know.
+const LENIENT_FROM: Version = Version::new(0, 188);
+/// Lower ones are builds of theirs without a version.
+const OLDEST: Version = Version::new(0, 1);
 
-/// Go SDKs before 0.188 refuse answers with fields they do not know.
+/// The version of a client's SDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version([u64; 3]);
+
+impl Version {
+    const NEWEST: Self = Self([u64::MAX; 3]);
+
+    pub(crate) const fn new(major: u64, minor: u64) -> Self {
+        Self([major, minor, 0])
+    }
+
+    /// `None` when the client is no SDK, or does not say.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let said = text(headers, "x-daytona-sdk-version")?;
+        (!said.is_empty()).then(|| Self::parse(said))
+    }
+
+    /// Whatever cannot be read is somebody's build of something new.
+    fn parse(text: &str) -> Self {
+        if text.contains("dev") {
+            return Self::NEWEST;
+        }
+        let core = text.trim_start_matches('v');
+        let core = core.split(['-', '+']).next().unwrap_or_default();
+        let mut numbers = [0; 3];
+        for (number, part) in numbers.iter_mut().zip(core.split('.')) {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            match part[..digits].parse() {
+                Ok(value) => *number = value,
+                Err(_) => return Self::NEWEST,
+            }
+        }
+        Self(numbers)
+    }
+}
+
 pub(crate) fn is_strict(headers: &HeaderMap) -> bool {
-    let Some(version) = text(headers, "x-daytona-sdk-version") else {
-        return false;
-    };
-    let version = version.trim_start_matches('v');
-    let mut numbers = version.splitn(3, '.').map(str::parse::<u32>);
-    let major_minor = (numbers.next(), numbers.next());
-    // 0.0.0 is a build of theirs without a version.
-    let old = matches!(major_minor, (Some(Ok(0)), Some(Ok(1..188))));
-    old && is_go_sdk(headers)
+    let is_old = |version| (OLDEST..LENIENT_FROM).contains(&version);
+    is_go_sdk(headers) && Version::of(headers).is_some_and(is_old)
 }
 
 pub(crate) fn is_go_sdk(headers: &HeaderMap) -> bool {

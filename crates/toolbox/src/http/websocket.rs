@@ -35,8 +35,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 /// A close frame has room for this much text.
 const REASON_BYTES_MAX: usize = 123;
-/// Preferred to everything else a client offers.
-const PTY_EXIT_CONTROL: &str = "X-Daytona-Pty-Exit-Control";
+/// Preferred to everything else a client offers: it wants to be told of a terminal's end in words
+/// before the close.
+pub(crate) const PTY_EXIT_CONTROL: &str = "X-Daytona-Pty-Exit-Control";
 /// Preferred next: its value follows.
 const SDK_VERSION: &str = "X-Daytona-SDK-Version~";
 

@@ -2,7 +2,7 @@
 //!
 //! Must not: connect to anything; whoever listens is not disturbed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,6 +16,8 @@ const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 const LISTEN: &str = "0A";
 /// Descriptors looked at for a socket's owner; a sandbox has some hundreds.
 const DESCRIPTORS_MAX: usize = 200_000;
+/// Looked at in one go on the thread that serves everybody: some tenths of a millisecond.
+const DESCRIPTORS_AT_ONCE: usize = 256;
 
 /// A listening socket and who has it.
 #[derive(Debug, Serialize)]
@@ -43,13 +45,17 @@ pub(super) async fn all() -> Result<Vec<Listener>, Failure> {
     let sockets = sockets();
     // The kernel lets a thread look into processes of those whom it acts as: most are the user's,
     // and only what is left is root's, which is whom this thread acts as.
-    let asked = sockets.clone();
-    let mut found = blocking(move || Ok::<_, Failure>(owners(&asked))).await?;
-    let left = sockets
-        .iter()
-        .filter(|socket| !found.contains_key(&socket.inode));
-    let left: Vec<Socket> = left.copied().collect();
-    found.extend(owners(&left));
+    let mut search = Search::of(&sockets);
+    let mut search = blocking(move || {
+        while search.step() {}
+        Ok::<_, Failure>(search)
+    })
+    .await?;
+    search.begin_again();
+    while search.step() {
+        tokio::task::yield_now().await;
+    }
+    let found = search.found;
     let listeners = sockets.into_iter().map(|socket| {
         let pid = found.get(&socket.inode).copied();
         Listener {
@@ -110,33 +116,68 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The first process that has each of the sockets.
-fn owners(sockets: &[Socket]) -> HashMap<u64, u32> {
-    let mut found = HashMap::new();
-    if sockets.is_empty() {
-        return found;
-    }
-    let mut left = DESCRIPTORS_MAX;
-    for pid in pids() {
-        // What may not be looked into is not the sandbox's.
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            continue;
+/// Looks for the first process that has each of some sockets, as far as this thread may look.
+#[derive(Debug)]
+struct Search {
+    /// Inodes of sockets that are not found yet.
+    wanted: HashSet<u64>,
+    found: HashMap<u64, u32>,
+    /// The next process is the last.
+    pids: Vec<u32>,
+    open: Option<(u32, fs::ReadDir)>,
+    descriptors_left: usize,
+}
+
+impl Search {
+    fn of(sockets: &[Socket]) -> Self {
+        let mut search = Self {
+            wanted: sockets.iter().map(|socket| socket.inode).collect(),
+            found: HashMap::new(),
+            pids: Vec::new(),
+            open: None,
+            descriptors_left: 0,
         };
-        for descriptor in descriptors.flatten().take(left) {
-            left -= 1;
-            let inode = fs::read_link(descriptor.path())
-                .ok()
-                .and_then(|link| inode(link.to_str()?));
-            let wanted = inode.filter(|inode| sockets.iter().any(|socket| socket.inode == *inode));
-            if let Some(inode) = wanted {
-                found.entry(inode).or_insert(pid);
-            }
-        }
-        if left == 0 || found.len() == sockets.len() {
-            break;
-        }
+        search.begin_again();
+        search
     }
-    found
+
+    /// Goes on for what is not found yet, with all processes.
+    fn begin_again(&mut self) {
+        self.pids = if self.wanted.is_empty() {
+            Vec::new()
+        } else {
+            pids()
+        };
+        self.open = None;
+        self.descriptors_left = DESCRIPTORS_MAX;
+    }
+
+    /// Looks a little further; whether there is more to look at.
+    fn step(&mut self) -> bool {
+        for _ in 0..DESCRIPTORS_AT_ONCE {
+            if self.wanted.is_empty() || self.descriptors_left == 0 {
+                return false;
+            }
+            if let Some((pid, descriptors)) = &mut self.open
+                && let Some(descriptor) = descriptors.next()
+            {
+                self.descriptors_left -= 1;
+                let link = descriptor.and_then(|found| fs::read_link(found.path()));
+                let inode = link.ok().and_then(|link| inode(link.to_str()?));
+                if let Some(inode) = inode.filter(|inode| self.wanted.remove(inode)) {
+                    self.found.insert(inode, *pid);
+                }
+                continue;
+            }
+            let Some(pid) = self.pids.pop() else {
+                return false;
+            };
+            // What may not be looked into is not the sandbox's.
+            let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+            self.open = descriptors.ok().map(|descriptors| (pid, descriptors));
+        }
+        true
+    }
 }
 
 fn inode(link: &str) -> Option<u64> {
@@ -146,13 +187,14 @@ fn inode(link: &str) -> Option<u64> {
         .ok()
 }
 
-/// Processes, the oldest first: a server before the workers that have its socket from it.
+/// Processes, the oldest last, where the search begins: with a server, before the workers that
+/// have its socket from it.
 fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids: Vec<u32> = entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
-    pids.sort_unstable();
+    pids.sort_unstable_by(|one, other| other.cmp(one));
     pids
 }
 
@@ -164,6 +206,26 @@ fn name(pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_finds_the_process_of_a_socket_and_then_has_nothing_left_to_look_at() {
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = own.local_addr().unwrap().port();
+        let mut found = sockets();
+        found.retain(|socket| socket.port == port);
+        let mut search = Search::of(&found);
+        while search.step() {}
+        assert_eq!(search.found[&found[0].inode], std::process::id());
+        search.begin_again();
+        assert!(search.pids.is_empty() && !search.step());
+        // Somebody else's: every process is looked at, and then no more.
+        let mut search = Search::of(&[Socket {
+            inode: 0,
+            ..found[0]
+        }]);
+        while search.step() {}
+        assert!(search.found.is_empty() && search.pids.is_empty());
+    }
 
     #[test]
     fn only_listening_sockets_count() {

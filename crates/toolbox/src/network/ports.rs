@@ -17,8 +17,10 @@ use crate::http::reply::Json;
 
 /// The contract's window: below are system services, above are ephemeral ports.
 const SHOWN: RangeInclusive<u16> = 3000..=9999;
-/// The kernel tells nobody when a socket starts to listen, so its tables are read again and again.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The kernel tells nobody when a socket starts to listen, so its tables are read again and again:
+/// soon at first, since most servers start soon, then less and less often.
+const LOOK_FIRST: Duration = Duration::from_millis(20);
+const LOOK_LAST: Duration = Duration::from_millis(250);
 const WAIT_SECONDS_DEFAULT: u64 = 60;
 const WAIT_SECONDS_MAX: u64 = 600;
 
@@ -62,8 +64,10 @@ pub(crate) async fn wait(Path(port): Path<String>, query: Query) -> Result<Json<
     let seconds = wait_seconds(query.get("timeout"))?;
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let listens = async {
+        let mut pause = LOOK_FIRST;
         while !listening().contains(&port) {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(LOOK_LAST);
         }
     };
     match timeout_at(deadline, listens).await {

@@ -98,7 +98,10 @@ fn strip(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
 }
 
 fn bad_gateway(port: u16, error: &dyn std::error::Error) -> Failure {
-    let message = format!("port {port} inside the sandbox: {}", crate::chain(error));
+    let message = format!(
+        "port {port} inside the sandbox: {}",
+        sebring_tasks::chain(error)
+    );
     Failure::new(StatusCode::BAD_GATEWAY, "BAD_GATEWAY", message)
 }
 

@@ -2,15 +2,18 @@
 //!
 //! Binary frames to the client are one byte for the stream (1 output, 2 error) and the bytes;
 //! those from it are input. Text frames are JSON: `attached` with the offset of the first byte,
-//! and `exited` with how it went before the close.
+//! `lost` with what is no longer kept, `refused` when input goes nowhere, and `exited` with how it
+//! went before the close.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use serde_json::json;
+use tokio::sync::mpsc;
 
-use super::log::Stream;
-use super::record::Process;
+use super::log::{Chunk, Stream};
+use super::record::{InputError, Process};
 use super::routes;
 use crate::http::error::Failure;
 use crate::http::query::Query;
@@ -32,17 +35,20 @@ pub(crate) async fn attach(
 }
 
 async fn serve(mut socket: Socket, process: &Process, offset: u64) {
+    let (refusals, refused) = mpsc::channel(1);
     let typing = async {
         while let Some(message) = socket.receiver.next().await {
-            // Refused once it has ended, of which the client is told anyway.
-            if process.write_patiently(message.into_bytes()).await.is_err() {
-                continue;
+            match process.write_patiently(message.into_bytes()).await {
+                // Of the end it is told anyway.
+                Ok(()) | Err(InputError::Ended) => {}
+                // Already being told is as good.
+                Err(error) => drop(refusals.try_send(error)),
             }
         }
     };
     let shown = tokio::select! {
         // Dropped when the client has left, which ends nothing but this connection.
-        shown = show(&mut socket.sender, process, offset) => shown,
+        shown = show(&mut socket.sender, process, offset, refused) => shown,
         () = typing => Err(Gone),
     };
     if shown.is_ok() {
@@ -53,34 +59,55 @@ async fn serve(mut socket: Socket, process: &Process, offset: u64) {
     }
 }
 
-async fn show(sender: &mut Sender, process: &Process, offset: u64) -> Result<(), Gone> {
+async fn show(
+    sender: &mut Sender,
+    process: &Process,
+    offset: u64,
+    mut refused: mpsc::Receiver<InputError>,
+) -> Result<(), Gone> {
     say(sender, "attached", process).await?;
     let mut follower = process.log.follow(offset);
     let mut next = offset;
     loop {
         let chunk = tokio::select! {
+            // A flood must not hide refusals. Both channels keep what they have when dropped.
             biased;
+            Some(error) = refused.recv() => {
+                let words = json!({"type": "refused", "reason": format!("input: {error}")});
+                sender.text(words.to_string()).await?;
+                continue;
+            }
             chunk = follower.next(FRAME_BYTES_MAX) => chunk,
             gone = sender.keep_alive() => return Err(gone),
         };
         let Some(chunk) = chunk else {
-            return Ok(());
+            return say_lost(sender, next, process.log.extent().begin).await;
         };
-        if chunk.at > next {
-            let lost = serde_json::json!({"type": "lost", "from": next, "to": chunk.at});
-            sender.text(lost.to_string()).await?;
-        }
+        say_lost(sender, next, chunk.at).await?;
         next = chunk.end();
-        let mut frame = Vec::with_capacity(chunk.bytes.len() + 1);
-        frame.push(match chunk.stream {
-            Stream::Output => 1,
-            Stream::Error => 2,
-        });
-        frame.extend_from_slice(&chunk.bytes);
-        sender.binary(frame).await?;
+        sender.binary(frame(&chunk)).await?;
         // A flood must not keep others from their turn.
         tokio::task::yield_now().await;
     }
+}
+
+/// Says which bytes are no longer kept, if any.
+async fn say_lost(sender: &mut Sender, from: u64, to: u64) -> Result<(), Gone> {
+    if from >= to {
+        return Ok(());
+    }
+    let lost = json!({"type": "lost", "from": from, "to": to});
+    sender.text(lost.to_string()).await
+}
+
+fn frame(chunk: &Chunk) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(chunk.bytes.len() + 1);
+    frame.push(match chunk.stream {
+        Stream::Output => 1,
+        Stream::Error => 2,
+    });
+    frame.extend_from_slice(&chunk.bytes);
+    frame
 }
 
 async fn say(sender: &mut Sender, what: &str, process: &Process) -> Result<(), Gone> {

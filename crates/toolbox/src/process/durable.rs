@@ -13,14 +13,9 @@ use super::feed::{self, Reader};
 use super::log::Stream;
 use super::reaper::Exit;
 use super::record::{End, Kind, Process};
-use super::{Child, Error, Launch, Place, RunAs};
+use super::{Child, Error, KILLED_CODE, KILLED_WAIT, Launch, Place, RunAs};
 use crate::environment::Variables;
 use crate::toolbox::Toolbox;
-
-/// How a shell reports that a command of it, or it itself, was killed.
-const KILLED_CODE: i32 = 128 + 9;
-/// How long a killed process may take to be gone before that is recorded without it.
-const KILLED_WAIT: Duration = Duration::from_secs(2);
 
 /// A process to start.
 #[derive(Debug)]

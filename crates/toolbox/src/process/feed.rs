@@ -4,9 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use rustix::pipe::PipeFlags;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -14,15 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::STRAGGLER_GRACE;
 use super::log::Stream;
-use super::record::Process;
+use super::record::{Input, Process};
 use crate::toolbox::Toolbox;
 
 /// Read at once: what a pipe holds by default.
 const READ_BYTES: usize = 64 << 10;
-/// How long output may still arrive after a process has ended, while something it left behind
-/// holds the pipe open. Enough for the last words of a `> >(tee log)`.
-const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// One for all readers: each uses it between two awaits.
@@ -96,10 +92,10 @@ pub(super) async fn last_words(readers: Vec<Reader>) {
 }
 
 /// Writes input as fast as the process reads it, until it has ended or its input is closed.
-pub(super) async fn feed(mut input: mpsc::Receiver<Bytes>, pipe: &mut Sender, process: &Process) {
+pub(super) async fn feed(mut input: mpsc::Receiver<Input>, pipe: &mut Sender, process: &Process) {
     let writing = async {
-        while let Some(bytes) = input.recv().await {
-            if pipe.write_all(&bytes).await.is_err() {
+        while let Some(message) = input.recv().await {
+            if pipe.write_all(&message.bytes).await.is_err() {
                 // It has closed its input; more of it goes nowhere, as in a shell.
                 return;
             }

@@ -99,7 +99,9 @@ impl Log {
 
     /// Lets go of all bytes so far.
     pub(crate) fn forget(&self) {
-        self.lock().store.forget();
+        let mut state = self.lock();
+        state.store.forget();
+        state.runs.clear();
     }
 
     pub(crate) fn extent(&self) -> Extent {
@@ -183,6 +185,10 @@ impl Follower<'_> {
             if let Some(chunk) = self.log.read(self.at, max.min(left)) {
                 self.at = chunk.end();
                 return Some(chunk);
+            }
+            if news.finished_at.is_some() {
+                // What was left for us is no longer kept, and nothing will follow.
+                return None;
             }
             // The log outlives us, so the sender does.
             self.news.changed().await.ok()?;
@@ -270,5 +276,19 @@ mod tests {
         assert_eq!(follower.next(100).await, None);
         assert_eq!(follower.at, 12);
         assert_eq!(log.extent().end, 24);
+    }
+
+    #[tokio::test]
+    async fn a_follower_of_an_ended_log_that_was_let_go_is_at_its_end() {
+        let log = Log::new(100);
+        log.push(Stream::Output, b"gone");
+        log.finish();
+        log.forget();
+        let mut follower = log.follow(0);
+        let next = tokio::time::timeout(std::time::Duration::from_secs(5), follower.next(100));
+        assert_eq!(next.await, Ok(None));
+        assert!(log.lock().runs.is_empty());
+        log.push(Stream::Error, b"left behind");
+        assert_eq!(all(&log, 0), [(4, Stream::Error, "left behind".to_owned())]);
     }
 }

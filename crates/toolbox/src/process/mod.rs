@@ -1,8 +1,10 @@
 //! Everything the toolbox runs: starting, collecting, ending.
 //!
 //! Processes are started on the one thread that also collects them, so an exit is never missed.
-//! Must not: speak HTTP except in `execute` and `code_run`.
-//! Next: `run` for one command from start to end, `tree` for how all of it is ended.
+//! Must not: speak HTTP except in `routes`, `attach`, `execute`, `code_run`, and what `session` and
+//! `terminal` name.
+//! Next: `record` for a process that outlives its caller and `durable` for how one is started, `run`
+//! for one command within a request, `tree` for how all of it is ended.
 
 pub(crate) mod attach;
 pub(crate) mod charts;
@@ -50,6 +52,13 @@ use tree::{Group, Groups};
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// After SIGKILL; the kernel needs moments, unless something sits in an uninterruptible wait.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+/// How long a killed process may take to be gone before somebody is answered without it.
+const KILLED_WAIT: Duration = Duration::from_secs(2);
+/// How long output may still arrive after a process has ended, while something it left behind
+/// holds the pipe or the terminal open. Enough for the last words of a `> >(tee log)`.
+const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
+/// How a shell reports that a command of it, or it itself, was killed.
+const KILLED_CODE: i32 = 128 + 9;
 
 #[derive(Debug)]
 pub(crate) struct Processes {
@@ -218,7 +227,10 @@ impl Processes {
         cgroup: Option<std::os::fd::BorrowedFd<'_>>,
     ) -> Result<child::Spawned, Error> {
         let env = environment::block(launch.env);
-        let cwd = sebring_sys::fs::c_path(launch.cwd).map_err(Error::Start)?;
+        let cwd = sebring_sys::fs::c_path(launch.cwd).map_err(|source| Error::Directory {
+            path: launch.cwd.to_owned(),
+            source,
+        })?;
         let credentials = match launch.run_as {
             RunAs::User => self.user.as_ref(),
             RunAs::Other(credentials) => Some(credentials),
@@ -266,12 +278,18 @@ impl Processes {
         })
     }
 
-    /// Makes it known. What the oldest ended one was known by is forgotten if there are too many.
+    /// Makes it known. What the oldest ended ones were known by is forgotten if there is too much.
     pub(crate) fn remember(&self, process: &Arc<record::Process>) -> Result<(), table::Full> {
-        if let Some(forgotten) = self.table.insert(Arc::clone(process))? {
+        for forgotten in self.table.insert(Arc::clone(process))? {
             self.sessions.forget(&forgotten);
         }
         Ok(())
+    }
+
+    /// Makes it unknown, also to the session that it belongs to.
+    pub(crate) fn forget(&self, process: &Arc<record::Process>) {
+        self.table.remove(process);
+        self.sessions.forget(process);
     }
 
     /// The cgroup of a tree of ours that this process is in.

@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::pipe::PipeFlags;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
+
+use super::feed;
 
 /// Kept of the beginning of the output.
 const HEAD_BYTES_MAX: usize = 8 << 20;
@@ -16,10 +17,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// The reading end of what becomes a command's output, and the writing end for the command.
 pub(crate) fn pipe() -> io::Result<(Output, OwnedFd)> {
-    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&reader, true)?;
+    let (pipe, writer) = feed::output_pipe()?;
     let output = Output {
-        pipe: Receiver::from_owned_fd_unchecked(reader)?,
+        pipe,
         buffer: Vec::new(),
         kept: Kept::default(),
         ended: false,

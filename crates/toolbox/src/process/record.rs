@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rustix::process::Signal;
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::Tree;
 use super::log::{LOG_BYTES_MAX, Log};
@@ -19,6 +19,10 @@ use crate::clock;
 
 /// Messages of input that wait for a process to read them.
 pub(crate) const INPUT_MESSAGES_MAX: usize = 64;
+/// Their bytes together: as much as one message of a WebSocket can have.
+const INPUT_WAITING_BYTES_MAX: usize = 4 << 20;
+/// One piece of input by a request.
+pub(crate) const INPUT_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -28,13 +32,15 @@ pub(crate) struct Process {
     pub(crate) started: OffsetDateTime,
     pub(crate) log: Log,
     end: watch::Sender<Option<End>>,
+    /// For bytes of input that wait.
+    room: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     pid: Option<i32>,
-    input: Option<mpsc::Sender<Bytes>>,
+    input: Option<mpsc::Sender<Input>>,
     tree: Option<Arc<Tree>>,
 }
 
@@ -70,6 +76,14 @@ impl End {
     }
 }
 
+/// A message on its way to a process.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) bytes: Bytes,
+    /// It waits until this is dropped.
+    _room: OwnedSemaphorePermit,
+}
+
 /// Why input was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InputError {
@@ -77,8 +91,13 @@ pub(crate) enum InputError {
     Ended,
     #[error("it was started without input, or its input was closed")]
     Closed,
-    #[error("{INPUT_MESSAGES_MAX} messages wait already; it does not read its input")]
+    #[error(
+        "{INPUT_MESSAGES_MAX} messages or {INPUT_WAITING_BYTES_MAX} bytes would wait already; it \
+         does not read its input"
+    )]
     Full,
+    #[error("maximum {INPUT_BYTES_MAX} bytes at once; send it in pieces")]
+    TooLong,
 }
 
 impl Process {
@@ -94,6 +113,7 @@ impl Process {
             started: clock::now(),
             log: Log::new(bytes_max),
             end: watch::Sender::new(None),
+            room: Arc::new(Semaphore::new(INPUT_WAITING_BYTES_MAX)),
             state: Mutex::default(),
         }
     }
@@ -106,7 +126,7 @@ impl Process {
     }
 
     /// Where input goes from now on; the other end of the channel.
-    pub(crate) fn open_input(&self) -> mpsc::Receiver<Bytes> {
+    pub(crate) fn open_input(&self) -> mpsc::Receiver<Input> {
         let (sender, receiver) = mpsc::channel(INPUT_MESSAGES_MAX);
         self.lock().input = Some(sender);
         receiver
@@ -123,7 +143,13 @@ impl Process {
         }
         let state = self.lock();
         let input = state.input.as_ref().ok_or(InputError::Closed)?;
-        input.try_send(bytes).map_err(|error| match error {
+        let room = Arc::clone(&self.room);
+        let room = room.try_acquire_many_owned(room_for(&bytes)?);
+        let message = Input {
+            bytes,
+            _room: room.map_err(|_| InputError::Full)?,
+        };
+        input.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => InputError::Full,
             mpsc::error::TrySendError::Closed(_) => InputError::Closed,
         })
@@ -132,9 +158,19 @@ impl Process {
     /// As `write`, but waits while it does not read.
     pub(crate) async fn write_patiently(&self, bytes: Bytes) -> Result<(), InputError> {
         let input = self.lock().input.clone().ok_or(InputError::Closed)?;
+        let sending = async {
+            let room = Arc::clone(&self.room);
+            let room = room.acquire_many_owned(room_for(&bytes)?).await;
+            let message = Input {
+                bytes,
+                _room: room.map_err(|_| InputError::Closed)?,
+            };
+            let sent = input.send(message).await;
+            sent.map_err(|_| InputError::Closed)
+        };
         tokio::select! {
             // Both may be dropped: input to an ended process is worth nothing.
-            sent = input.send(bytes) => sent.map_err(|_| InputError::Closed),
+            sent = sending => sent,
             _ = self.ended() => Err(InputError::Ended),
         }
     }
@@ -173,8 +209,10 @@ impl Process {
         self.log.finish();
         let mut state = self.lock();
         state.input = None;
-        // What it left running can still be ended through it; an empty tree is of no more use.
-        if state.tree.as_ref().is_some_and(|tree| tree.is_gone()) {
+        // What it left running can still be ended through it; an empty tree is of no more use, and
+        // that of a session goes on with the next command.
+        let is_session = matches!(self.kind, Kind::Session(_));
+        if is_session || state.tree.as_ref().is_some_and(|tree| tree.is_gone()) {
             state.tree = None;
         }
     }
@@ -196,5 +234,57 @@ impl Process {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a message takes of the room for all that wait; none that would never fit may wait for it.
+fn room_for(bytes: &Bytes) -> Result<u32, InputError> {
+    if bytes.len() > INPUT_WAITING_BYTES_MAX {
+        return Err(InputError::Full);
+    }
+    u32::try_from(bytes.len()).map_err(|_| InputError::Full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process() -> Process {
+        Process::new(Kind::Process, String::new(), String::new())
+    }
+
+    #[test]
+    fn input_that_waits_is_bounded_by_its_bytes_until_it_is_written() {
+        let process = process();
+        let mut input = process.open_input();
+        let piece = Bytes::from(vec![b'x'; INPUT_WAITING_BYTES_MAX / 2]);
+        process.write(piece.clone()).unwrap();
+        process.write(piece).unwrap();
+        let one = Bytes::from_static(b"x");
+        assert_eq!(process.write(one.clone()), Err(InputError::Full));
+        let message = input.try_recv().unwrap();
+        // Taken, but not written yet.
+        assert_eq!(process.write(one.clone()), Err(InputError::Full));
+        drop(message);
+        process.write(one).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_patient_writer_waits_for_room_and_is_told_when_there_will_be_none() {
+        let process = process();
+        let mut input = process.open_input();
+        let all = Bytes::from(vec![b'x'; INPUT_WAITING_BYTES_MAX]);
+        process.write(all).unwrap();
+        let read = async {
+            tokio::task::yield_now().await;
+            drop(input.recv().await);
+            input.recv().await
+        };
+        let more = process.write_patiently(Bytes::from_static(b"more"));
+        let (written, read) = tokio::join!(more, read);
+        assert_eq!((written, &read.unwrap().bytes[..]), (Ok(()), &b"more"[..]));
+        drop(input);
+        let late = process.write_patiently(Bytes::from_static(b"late"));
+        assert_eq!(late.await, Err(InputError::Closed));
     }
 }

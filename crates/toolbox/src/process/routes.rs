@@ -15,10 +15,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::durable::{self, Output, Plan, Stdin};
-use super::record::{InputError, Kind, Process};
+use super::record::{INPUT_BYTES_MAX, InputError, Kind, Process};
 use super::session::uuid;
 use super::shell::{self, Shell};
-use super::{Error, Exit, execute, text};
+use super::text::{self, Joined};
+use super::{Error, Exit, execute};
 use crate::clock;
 use crate::environment::Variables;
 use crate::http::body::JsonBody;
@@ -32,8 +33,6 @@ type Shared = State<Arc<Toolbox>>;
 
 /// The longest single wait; ask again for more.
 const WAIT_SECONDS_MAX: u64 = 3600;
-/// One piece of input.
-const INPUT_BYTES_MAX: usize = 1 << 20;
 /// Between SIGTERM and SIGKILL when a process is deleted.
 const DELETE_GRACE: Duration = Duration::from_secs(2);
 
@@ -125,10 +124,16 @@ pub(crate) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Failure> {
     let process = find(&toolbox, &id)?;
-    if process.kind != Kind::Process {
+    let belongs_to = match &process.kind {
+        Kind::Process => None,
+        Kind::Session(_) | Kind::Terminal(_) if process.end().is_some() => None,
+        Kind::Session(of) => Some(format!("session {of:?}; delete that, or send a signal")),
+        Kind::Terminal(of) => Some(format!("terminal {of:?}; delete that, or send a signal")),
+        Kind::Entrypoint => Some("sandbox; send a signal".to_owned()),
+    };
+    if let Some(owner) = belongs_to {
         return Err(Failure::bad_request(format!(
-            "process {id}: belongs to a {}; delete that, or send a signal",
-            kind(&process.kind)
+            "process {id}: belongs to the {owner}"
         )));
     }
     if let Some(tree) = process.tree() {
@@ -138,7 +143,7 @@ pub(crate) async fn delete(
         });
         let _ended = ending.await;
     }
-    toolbox.processes.table.remove(&id);
+    toolbox.processes.forget(&process);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -152,7 +157,7 @@ pub(crate) async fn output(
     // Asked before reading: what an ended process wrote is all there.
     let running = process.end().is_none();
     let begin = process.log.extent().begin;
-    let texts = text::texts(&process.log, from);
+    let texts = text::texts(&process.log, from, Joined::Plain, running);
     Ok(Json(json!({
         "offset": from.max(begin).min(texts.next),
         "nextOffset": texts.next,
@@ -171,16 +176,24 @@ pub(crate) async fn input(
     body: Body,
 ) -> Result<StatusCode, Failure> {
     let process = find(&toolbox, &id)?;
+    let closes = query.flag("close")?;
     let bytes = to_bytes(body, INPUT_BYTES_MAX)
         .await
         .map_err(|_| Failure::too_large(INPUT_BYTES_MAX))?;
     if process.end().is_some() {
         return Err(InputError::Ended.into());
     }
+    if closes && process.kind != Kind::Process {
+        // Theirs is that of a shell or a terminal, which goes on.
+        return Err(Failure::bad_request(format!(
+            "query close: the input of a {} has no end; only processes started here can be told one",
+            kind(&process.kind)
+        )));
+    }
     if !bytes.is_empty() {
         process.write(bytes)?;
     }
-    if query.flag("close")? {
+    if closes {
         process.close_input();
     }
     Ok(StatusCode::NO_CONTENT)
@@ -199,15 +212,18 @@ pub(crate) async fn signal(
         ))
     })?;
     if process.signal(signal) {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        let message = format!("process {id}: has ended, and left nothing running");
-        Err(Failure::new(
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(if process.end().is_some() {
+        Failure::new(
             StatusCode::GONE,
             "COMMAND_ALREADY_COMPLETED",
-            message,
-        ))
-    }
+            format!("process {id}: has ended, and left nothing running"),
+        )
+    } else {
+        let message = format!("process {id}: has not begun; those before it in its session run");
+        Failure::new(StatusCode::CONFLICT, "CONFLICT", message)
+    })
 }
 
 /// Answers when the process has ended, or when the time is up and it has not.

@@ -15,17 +15,12 @@ use tokio::time::Instant;
 
 use super::output::{self, Kept, Output};
 use super::shell::Invocation;
-use super::{Child, Error, Exit, Launch, Place, Processes, RunAs};
+use super::{
+    Child, Error, Exit, KILLED_CODE, KILLED_WAIT, Launch, Place, Processes, RunAs, STRAGGLER_GRACE,
+};
 use crate::environment::Variables;
 use crate::toolbox::Toolbox;
 
-/// How long output may still arrive after the command itself has exited, while something it left
-/// behind holds the pipe open. Enough for the last words of a `> >(tee log)`.
-const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
-/// How long a killed command may take to be gone before we answer without it.
-const KILLED_WAIT: Duration = Duration::from_secs(2);
-/// How a shell reports that a command of it, or it itself, was killed.
-const KILLED_CODE: i32 = 128 + 9;
 /// Pipes of background processes that are read into nothing at one time.
 const DISCARDS_MAX: usize = 512;
 

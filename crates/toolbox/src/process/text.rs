@@ -9,6 +9,13 @@ const READ_BYTES: usize = 256 << 10;
 const OUTPUT_MARK: &[u8] = &[1, 1, 1];
 const ERROR_MARK: &[u8] = &[2, 2, 2];
 
+/// How both streams are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    Plain,
+    Marked,
+}
+
 /// What a log holds from an offset on.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
@@ -20,17 +27,37 @@ pub(crate) struct Texts {
     pub(crate) next: u64,
 }
 
-pub(crate) fn texts(log: &Log, from: u64) -> Texts {
+/// While more is written, a character that has only begun is left for the next time.
+pub(crate) fn texts(log: &Log, from: u64, joined: Joined, more_comes: bool) -> Texts {
     let (mut merged, mut output, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut marker = Marker::default();
     let mut next = from.min(log.extent().end);
+    // The stream of the last run, and where that begins among both.
+    let mut last = (Stream::Output, 0);
     each(log, from, |chunk| {
         next = chunk.end();
-        merged.extend_from_slice(&chunk.bytes);
+        if chunk.stream != last.0 {
+            last = (chunk.stream, merged.len());
+        }
+        match joined {
+            Joined::Plain => merged.extend_from_slice(&chunk.bytes),
+            Joined::Marked => marker.append(&chunk, &mut merged),
+        }
         match chunk.stream {
             Stream::Output => output.extend_from_slice(&chunk.bytes),
             Stream::Error => errors.extend_from_slice(&chunk.bytes),
         }
     });
+    if more_comes {
+        let begun = begun_bytes(&merged[last.1..]);
+        let stream = match last.0 {
+            Stream::Output => &mut output,
+            Stream::Error => &mut errors,
+        };
+        stream.truncate(stream.len() - begun);
+        merged.truncate(merged.len() - begun);
+        next -= begun as u64;
+    }
     Texts {
         merged: lossy(merged),
         output: lossy(output),
@@ -60,6 +87,19 @@ pub(crate) fn lossy(bytes: Vec<u8>) -> String {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     }
+}
+
+/// Whether more bytes could make it a character.
+pub(crate) fn is_begun(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes)
+        .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+}
+
+/// How many bytes at the end are a character that has only begun.
+fn begun_bytes(bytes: &[u8]) -> usize {
+    let lengths = (1..=3).filter(|length| *length <= bytes.len());
+    let mut begun = lengths.filter(|length| is_begun(&bytes[bytes.len() - length..]));
+    begun.next().unwrap_or(0)
 }
 
 fn each(log: &Log, mut from: u64, mut take: impl FnMut(Chunk)) {
@@ -121,7 +161,7 @@ mod tests {
 
     #[test]
     fn streams_come_apart_and_together() {
-        let texts = texts(&log(), 4);
+        let texts = texts(&log(), 4, Joined::Plain, false);
         assert_eq!(texts.merged, "two \u{fffd}bad\nthree");
         assert_eq!(texts.output, "two three");
         assert_eq!(texts.errors, "\u{fffd}bad\n");
@@ -129,9 +169,37 @@ mod tests {
     }
 
     #[test]
+    fn a_character_that_has_only_begun_is_left_until_it_is_whole_or_nothing_follows() {
+        let log = Log::new(1000);
+        let euro = "€".as_bytes();
+        log.push(Stream::Output, b"\xe2");
+        log.push(Stream::Error, &[b"a", &euro[..2]].concat());
+        let first = texts(&log, 0, Joined::Plain, true);
+        assert_eq!((first.errors.as_str(), first.next), ("a", 2));
+        assert_eq!(first.merged, "\u{fffd}a");
+        let ended = texts(&log, 0, Joined::Plain, false);
+        assert_eq!((ended.errors.as_str(), ended.next), ("a\u{fffd}", 4));
+        log.push(Stream::Error, &euro[2..]);
+        let second = texts(&log, first.next, Joined::Plain, true);
+        assert_eq!((second.merged.as_str(), second.next), ("€", 5));
+        log.push(Stream::Output, b"\xf0\x9f\x98");
+        let third = texts(&log, second.next, Joined::Plain, true);
+        assert_eq!((third.merged.as_str(), third.next), ("", 5));
+        log.push(Stream::Output, b"x\xff");
+        let third = texts(&log, second.next, Joined::Plain, true);
+        assert_eq!(
+            (third.output.as_str(), third.next),
+            ("\u{fffd}x\u{fffd}", 10)
+        );
+    }
+
+    #[test]
     fn each_run_is_marked_once() {
         let expected = b"\x01\x01\x01one\ntwo \x02\x02\x02\xffbad\n\x01\x01\x01three";
         assert_eq!(marked(&log(), 0), expected);
+        let texts = texts(&log(), 0, Joined::Marked, true);
+        assert_eq!(texts.merged, lossy(expected.to_vec()));
+        assert_eq!(texts.output, "one\ntwo three");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(FAILED)),
         Err(error) => {
-            eprintln!("sudo: {}", crate::chain(&error));
+            eprintln!("sudo: {}", sebring_tasks::chain(&error));
             ExitCode::from(FAILED)
         }
     }

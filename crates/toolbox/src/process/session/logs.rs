@@ -62,6 +62,8 @@ fn answer(
         });
     }
     let from = offset.unwrap_or(0);
+    // Asked before reading: what an ended process wrote is all there.
+    let running = process.end().is_none();
     let plain = |bytes: Vec<u8>| {
         let text = "text/plain; charset=utf-8";
         ([(CONTENT_TYPE, text)], bytes).into_response()
@@ -70,14 +72,9 @@ fn answer(
         Form::Plain => plain(text::merged(&process.log, from)),
         Form::Marked => plain(text::marked(&process.log, from)),
         Form::Split => {
-            let texts = text::texts(&process.log, from);
-            let output = if client.wants_marks {
-                text::lossy(text::marked(&process.log, from))
-            } else {
-                texts.merged
-            };
+            let texts = text::texts(&process.log, from, client.joined(), running);
             let mut body = json!({
-                "output": output, "stdout": texts.output, "stderr": texts.errors,
+                "output": texts.merged, "stdout": texts.output, "stderr": texts.errors,
             });
             if offset.is_some() {
                 body["nextOffset"] = texts.next.into();

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Tree;
 use super::reaper::Exit;
-use super::record::{INPUT_MESSAGES_MAX, Kind, Process};
+use super::record::{INPUT_BYTES_MAX, INPUT_MESSAGES_MAX, InputError, Kind, Process};
 use super::table::Full;
 use crate::toolbox::Toolbox;
 use shell::Job;
@@ -95,6 +95,8 @@ pub(crate) enum Error {
     TooManyProcesses(#[from] Full),
     #[error("start the session's shell: {0}")]
     Shell(String),
+    #[error("start the session's shell")]
+    Start(#[source] super::Error),
 }
 
 impl Sessions {
@@ -133,10 +135,9 @@ impl Sessions {
         }
         let session = self.get(id)?;
         session.tree.end(DELETE_GRACE).await;
+        // Those too that the session itself remembers no longer; before another can have its id.
+        toolbox.processes.table.remove_session(id);
         self.lock().retain(|other| !Arc::ptr_eq(other, &session));
-        for command in session.commands() {
-            toolbox.processes.table.remove(&command.process.id);
-        }
         Ok(())
     }
 
@@ -246,7 +247,10 @@ impl Session {
 
 impl Command {
     /// Takes input as a line, and shows it in the output unless that was not wanted.
-    pub(crate) fn send_line(&self, text: &str) -> Result<(), super::record::InputError> {
+    pub(crate) fn send_line(&self, text: &str) -> Result<(), InputError> {
+        if text.len() > INPUT_BYTES_MAX {
+            return Err(InputError::TooLong);
+        }
         let mut line = text.to_owned();
         if !line.ends_with('\n') {
             line.push('\n');

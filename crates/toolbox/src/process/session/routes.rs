@@ -136,23 +136,19 @@ pub(crate) async fn execute(
 /// `output` in the form that the client splits or shows, and both streams where it knows them.
 fn outputs(process: &Process, client: Client) -> Map<String, Value> {
     let mut fields = Map::new();
-    let marked = || text::lossy(text::marked(&process.log, 0));
     match client.form {
         Form::Plain => {
             let merged = text::lossy(text::merged(&process.log, 0));
             fields.insert("output".to_owned(), merged.into());
         }
         Form::Marked => {
-            fields.insert("output".to_owned(), marked().into());
+            let marked = text::lossy(text::marked(&process.log, 0));
+            fields.insert("output".to_owned(), marked.into());
         }
         Form::Split => {
-            let texts = text::texts(&process.log, 0);
-            let output = if client.wants_marks {
-                marked()
-            } else {
-                texts.merged
-            };
-            fields.insert("output".to_owned(), output.into());
+            let running = process.end().is_none();
+            let texts = text::texts(&process.log, 0, client.joined(), running);
+            fields.insert("output".to_owned(), texts.merged.into());
             fields.insert("stdout".to_owned(), texts.output.into());
             fields.insert("stderr".to_owned(), texts.errors.into());
         }
@@ -226,7 +222,8 @@ fn command_body(process: &Process, client: Client) -> Value {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let (status, code) = match &error {
+        let (status, code) = match error {
+            Error::Start(error) => return error.into(),
             Error::Id(_) | Error::Reserved | Error::Blank | Error::Nul => {
                 (StatusCode::BAD_REQUEST, "BAD_REQUEST")
             }
@@ -250,6 +247,7 @@ impl From<InputError> for Failure {
             InputError::Ended => (StatusCode::GONE, "COMMAND_ALREADY_COMPLETED"),
             InputError::Closed => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             InputError::Full => (StatusCode::SERVICE_UNAVAILABLE, "INPUT_FULL"),
+            InputError::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
         };
         Self::new(status, code, format!("input: {error}"))
     }

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
@@ -20,22 +19,20 @@ use crate::files::random_hex;
 use crate::process::feed::{self, Reader};
 use crate::process::log::Stream;
 use crate::process::reaper::Exit;
-use crate::process::record::{End, Process};
+use crate::process::record::{End, Input, Process};
 use crate::process::shell::Shell;
-use crate::process::{Child, Launch, Place, RunAs, Tree};
+use crate::process::{Child, KILLED_CODE, Launch, Place, RunAs, Tree};
 use crate::toolbox::Toolbox;
 
 /// Other bytes on the pipe of answers are the shell's own words; more are not held back.
 const ANSWER_BYTES_MAX: usize = 256;
-/// How a shell reports that a command of it, or it itself, was killed.
-const KILLED_CODE: i32 = 128 + 9;
 
 /// A command that waits for its turn.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) process: Arc<Process>,
     /// `None` when it finds the end of its input at once.
-    pub(super) input: Option<mpsc::Receiver<Bytes>>,
+    pub(super) input: Option<mpsc::Receiver<Input>>,
 }
 
 /// A running shell.
@@ -72,7 +69,7 @@ pub(super) fn start(toolbox: &Arc<Toolbox>, cwd: &Path) -> Result<Running, Error
             place: Place::OwnTree,
             terminal: false,
         })
-        .map_err(|error| Error::Shell(error.to_text()))?;
+        .map_err(Error::Start)?;
     Ok(Running {
         toolbox: Arc::clone(toolbox),
         child,
@@ -178,7 +175,7 @@ impl Running {
         &self,
         scratch: &mut Scratch,
         process: &Arc<Process>,
-        input: Option<mpsc::Receiver<Bytes>>,
+        input: Option<mpsc::Receiver<Input>>,
     ) -> Vec<Reader> {
         let pipes = &mut scratch.pipes;
         let mut readers = Vec::new();

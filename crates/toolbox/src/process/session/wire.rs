@@ -5,21 +5,16 @@
 
 use http::HeaderMap;
 
-use crate::http::client::is_strict;
+use crate::http::client::{Version, is_strict};
+use crate::process::text::Joined;
 
-/// Value of the header, or after `~` in a subprotocol.
-const VERSION: &str = "x-daytona-sdk-version";
 const SPLIT_OUTPUT: &str = "x-daytona-split-output";
 /// The first that splits marked text itself.
-const MARKED_FROM: Version = Version([0, 27, 0]);
+const MARKED_FROM: Version = Version::new(0, 27);
 /// The first that is given the streams apart.
-const SPLIT_FROM: Version = Version([0, 167, 0]);
+const SPLIT_FROM: Version = Version::new(0, 167);
 /// The first whose sessions begin in the working directory.
-const WORK_DIR_FROM: Version = Version([0, 103, 0]);
-const NEWEST: Version = Version([u64::MAX; 3]);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version([u64; 3]);
+const WORK_DIR_FROM: Version = Version::new(0, 103);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -33,7 +28,7 @@ pub(super) enum Form {
 pub(super) struct Client {
     pub(super) form: Form,
     /// Asked for marks where the form has none.
-    pub(super) wants_marks: bool,
+    wants_marks: bool,
     /// Its sessions begin in the home directory.
     pub(super) starts_at_home: bool,
     /// Fails on fields it does not know.
@@ -43,7 +38,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let version = text(VERSION).filter(|text| !text.is_empty()).map(version);
+        let version = Version::of(headers);
         let wants_marks = text(SPLIT_OUTPUT).is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let form = match version {
             Some(version) if version >= SPLIT_FROM => Form::Split,
@@ -58,24 +53,15 @@ impl Client {
             is_strict: is_strict(headers),
         }
     }
-}
 
-/// Whatever cannot be read is somebody's build of something new.
-fn version(text: &str) -> Version {
-    if text.contains("dev") {
-        return NEWEST;
-    }
-    let core = text.trim_start_matches('v');
-    let core = core.split(['-', '+']).next().unwrap_or_default();
-    let mut numbers = [0; 3];
-    for (number, part) in numbers.iter_mut().zip(core.split('.')) {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        match part[..digits].parse() {
-            Ok(value) => *number = value,
-            Err(_) => return NEWEST,
+    /// How its `output` is put together where both streams are given apart as well.
+    pub(super) const fn joined(&self) -> Joined {
+        if self.wants_marks {
+            Joined::Marked
+        } else {
+            Joined::Plain
         }
     }
-    Version(numbers)
 }
 
 #[cfg(test)]

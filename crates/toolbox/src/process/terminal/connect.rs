@@ -17,7 +17,7 @@ use crate::environment::Variables;
 use crate::http::client::is_go_sdk;
 use crate::http::error::Failure;
 use crate::http::query::Query;
-use crate::http::websocket::{Gone, Sender, Socket, Upgrade};
+use crate::http::websocket::{Gone, PTY_EXIT_CONTROL, Sender, Socket, Upgrade};
 use crate::process::reaper::Exit;
 use crate::process::record::Process;
 use crate::toolbox::Toolbox;
@@ -25,8 +25,6 @@ use crate::toolbox::Toolbox;
 const FRAME_BYTES_MAX: usize = 32 << 10;
 /// A subprotocol by which variables travel.
 const ENVS: &str = "X-Daytona-Pty-Envs~";
-/// Offered by clients that want to be told of the end before the close.
-const EXIT_CONTROL: &str = "X-Daytona-Pty-Exit-Control";
 const CLOSE_DONE: u16 = 1000;
 const CLOSE_FAILED: u16 = 1011;
 
@@ -96,7 +94,7 @@ fn attach(
     offset: u64,
 ) -> Result<Response, Failure> {
     let goodbye = Goodbye {
-        in_words: upgrade.offered().any(|token| token == EXIT_CONTROL),
+        in_words: upgrade.offered().any(|token| token == PTY_EXIT_CONTROL),
         always_done: is_go_sdk(headers),
     };
     upgrade.accept(move |socket| async move {

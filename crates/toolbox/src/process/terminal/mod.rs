@@ -13,7 +13,6 @@ pub(crate) mod web;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::Signal;
@@ -24,7 +23,7 @@ use tokio::time::timeout;
 use super::record::{End, Kind, Process};
 use super::session::uuid;
 use super::shell::{self, Shell};
-use super::{Child, Exit, Launch, Place, RunAs, table};
+use super::{Child, Exit, KILLED_WAIT, Launch, Place, RunAs, STRAGGLER_GRACE, table};
 use crate::clock;
 use crate::environment::{self, Variables};
 use crate::toolbox::Toolbox;
@@ -37,10 +36,6 @@ const SCROLLBACK_BYTES_MAX: u64 = 1 << 20;
 /// Larger screens do not exist.
 const SIDE_MAX: u16 = 1000;
 const ID_BYTES_MAX: usize = 256;
-/// How long output may still arrive after the shell has ended, while something holds the terminal.
-const STRAGGLER_GRACE: Duration = Duration::from_millis(50);
-/// How long a killed shell may take to be gone before we answer without it.
-const KILLED_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Terminals(Mutex<Vec<Arc<Terminal>>>);
@@ -128,13 +123,21 @@ impl Terminals {
         // Checked now even when it starts later.
         toolbox.environment.with(&new.envs)?;
         let terminal = self.reserve(toolbox, new)?;
-        if !terminal.lazy_start
-            && let Err(error) = terminal.start(toolbox).await
-        {
-            self.remove(&terminal);
-            return Err(error);
+        if terminal.lazy_start {
+            return Ok(terminal);
         }
-        Ok(terminal)
+        let (starting, shared) = (Arc::clone(&terminal), Arc::clone(toolbox));
+        // As a task of its own: an id must not stay taken by nothing because somebody hung up.
+        let started = toolbox.tasks.spawn("start terminal", async move {
+            let started = starting.start(&shared).await;
+            if started.is_err() {
+                shared.processes.terminals.remove(&starting);
+            }
+            started
+        });
+        let unfinished = || Error::Device(std::io::Error::other("its start did not finish"));
+        let started = started.await.ok().flatten().ok_or_else(unfinished)?;
+        started.map(|()| terminal)
     }
 
     /// Takes the id before anything is started, so that nobody else can.
@@ -183,6 +186,11 @@ impl Terminals {
         Ok(())
     }
 
+    fn has(&self, terminal: &Arc<Terminal>) -> bool {
+        let all = self.lock();
+        all.iter().any(|other| Arc::ptr_eq(other, terminal))
+    }
+
     fn remove(&self, terminal: &Arc<Terminal>) {
         self.lock().retain(|other| !Arc::ptr_eq(other, terminal));
     }
@@ -195,9 +203,16 @@ impl Terminals {
 impl Terminal {
     /// Starts the shell unless it runs already.
     pub(crate) async fn start(self: &Arc<Self>, toolbox: &Arc<Toolbox>) -> Result<(), Error> {
-        self.running
+        let running = self
+            .running
             .get_or_try_init(|| self.start_shell(toolbox))
             .await?;
+        let was_deleted = !toolbox.processes.terminals.has(self);
+        if was_deleted && running.process.end().is_none() {
+            // Whoever deleted it while it started found nothing to end.
+            running.process.signal(Signal::KILL);
+            return Err(Error::NotFound(self.id.clone()));
+        }
         Ok(())
     }
 
@@ -232,6 +247,7 @@ impl Terminal {
         toolbox.processes.remember(&process)?;
         process.set_tree(child.pid.as_raw_nonzero().get(), Arc::clone(&child.tree));
         self.watch(toolbox, &process, &device, child);
+        feed(toolbox, &process, &device);
         Ok(Running { process, device })
     }
 
@@ -288,4 +304,24 @@ impl Terminal {
             None => Ok(()),
         }
     }
+}
+
+/// Types what is sent to the process itself rather than to the terminal.
+fn feed(toolbox: &Toolbox, process: &Arc<Process>, device: &Arc<Device>) {
+    let mut input = process.open_input();
+    let (process, device) = (Arc::clone(process), Arc::clone(device));
+    toolbox.tasks.spawn("terminal input", async move {
+        let typing = async {
+            while let Some(message) = input.recv().await {
+                if device.write(&message.bytes).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            // Both may be dropped: input to an ended process is worth nothing.
+            () = typing => {}
+            _ = process.ended() => {}
+        }
+    });
 }

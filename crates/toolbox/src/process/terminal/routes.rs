@@ -119,23 +119,17 @@ fn body(terminal: &Terminal) -> TerminalBody {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        use crate::process::Error as Start;
-        let (status, code) = match &error {
-            Error::Id(_)
-            | Error::Size { .. }
-            | Error::Environment(_)
-            | Error::Start(Start::Directory { .. }) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+        let (status, code) = match error {
+            Error::Start(error) => return error.into(),
+            Error::Id(_) | Error::Size { .. } | Error::Environment(_) => {
+                (StatusCode::BAD_REQUEST, "BAD_REQUEST")
+            }
             Error::Exists(_) => (StatusCode::CONFLICT, "CONFLICT"),
             Error::NotFound(_) => (StatusCode::NOT_FOUND, "PROCESS_NOT_FOUND"),
-            Error::Start(Start::Stopping) => return Self::stopping(),
-            Error::TooMany
-            | Error::TooManyProcesses(_)
-            | Error::Start(Start::Exhausted | Start::TooMany(_)) => {
+            Error::TooMany | Error::TooManyProcesses(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_PROCESSES")
             }
-            Error::Shell(_)
-            | Error::Device(_)
-            | Error::Start(Start::Execute { .. } | Start::Start(_)) => {
+            Error::Shell(_) | Error::Device(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR")
             }
         };

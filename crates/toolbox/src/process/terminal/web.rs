@@ -17,6 +17,7 @@ use crate::http::query::Query;
 use crate::http::websocket::{Gone, Sender, Socket, Upgrade};
 use crate::process::record::Process;
 use crate::process::session::uuid;
+use crate::process::text::is_begun;
 use crate::toolbox::Toolbox;
 
 const READ_BYTES_MAX: usize = 32 << 10;
@@ -131,11 +132,6 @@ impl Text {
         }
         text
     }
-}
-
-/// Whether more bytes could make it a character.
-fn is_begun(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
 #[cfg(test)]
