@@ -26,6 +26,7 @@ async fn a_private_preview_is_401_as_json_and_as_a_page() {
         .await;
     assert_eq!(page.status, 401);
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert!(page.text().contains("<p>This preview is private"));
 }
 
 #[tokio::test]
@@ -116,8 +117,11 @@ async fn the_toolboxs_port_leads_to_no_route_between_us_and_it() {
 async fn a_token_in_the_query_opens_is_cut_out_and_leaves_a_cookie_that_opens_again() {
     let world = world().await;
     let target = format!("/p?x=1&DAYTONA_SANDBOX_AUTH_KEY={TOKEN}");
-    let answer = world.see(Ask::get(&target)).await;
+    let page = format!("http://{}{target}", world.preview_host());
+    let answer = world.see(Ask::get(&target).header("referer", &page)).await;
     assert_eq!(answer.json()["target"], "/p?x=1");
+    let referer = answer.json()["headers"]["referer"].clone();
+    assert_eq!(referer, format!("http://{}/p?x=1", world.preview_host()));
     let cookie = answer.headers["set-cookie"].to_str().unwrap();
     assert!(cookie.starts_with(&format!("daytona-sandbox-auth-{}=", world.sandbox)));
     assert!(cookie.contains("HttpOnly"), "{cookie}");
