@@ -113,3 +113,15 @@ test('a wrong token shows a page that says what to do', async (t) => {
     assert.match(said, /^401 Unauthorized\s+This preview is private.*new signed link.*DAYTONA_SANDBOX_AUTH_KEY/s)
   }, refused)
 })
+
+test('a sandbox that is stopped meanwhile ends the terminal, and a new one says why', async (t) => {
+  const refused = (text) => text.includes('400') || text.includes('409')
+  await browse(t, await signed(), async (page) => {
+    await prompt(page)
+    await box().stop()
+    const button = page.getByRole('button', { name: 'New terminal' })
+    await button.waitFor()
+    await button.click()
+    await page.getByText('The sandbox is stopped.').waitFor()
+  }, refused)
+})

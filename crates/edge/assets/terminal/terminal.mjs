@@ -31,9 +31,10 @@ terminal.onResize(({ cols, rows }) => say(JSON.stringify({ rows, cols })));
 terminal.onTitleChange((title) => { document.title = title || "Terminal"; });
 window.addEventListener("resize", () => fit.fit());
 socket.addEventListener("message", (event) => terminal.write(event.data));
-socket.addEventListener("close", (event) => {
+socket.addEventListener("close", async ({ reason }) => {
+  const text = reason || (await refusal()) || "The connection was lost.";
   const ended = document.getElementById("ended");
-  ended.querySelector("span").textContent = event.reason || "The connection was lost.";
+  ended.querySelector("span").textContent = text.charAt(0).toUpperCase() + text.slice(1);
   const again = ended.querySelector("button");
   again.addEventListener("click", () => location.reload());
   ended.hidden = false;
@@ -42,4 +43,14 @@ socket.addEventListener("close", (event) => {
   terminal.options.cursorBlink = false;
   again.focus();
 });
+
+// Why no socket can be had, such as a sandbox that is stopped; a socket itself cannot tell.
+async function refusal() {
+  try {
+    const { message, source } = await (await fetch("ws")).json();
+    return source === "DAYTONA_PROXY" ? message : "";
+  } catch {
+    return "";
+  }
+}
 terminal.focus();
