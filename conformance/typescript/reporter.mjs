@@ -5,6 +5,8 @@ import { basename } from 'node:path'
 import { label } from './support/sdk.mjs'
 
 const DETAIL_MAX = 4000
+// A browser is a client of another kind; what made its sandboxes is not what is tested.
+const client = process.env.SEBRING_CLIENT ?? label
 
 export default async function* reporter(events) {
   for await (const { type, data } of events) {
@@ -22,7 +24,7 @@ function record(type, data, isFile) {
   const skipped = data.skip !== undefined && data.skip !== false
   const error = data.details?.error
   return {
-    client: label,
+    client,
     area: basename(data.file ?? data.name, '.test.mjs').replaceAll('-', ' '),
     test: isFile ? `${basename(data.name)} runs` : data.name,
     outcome: skipped ? 'skipped' : type === 'test:pass' ? 'passed' : 'failed',

@@ -15,7 +15,7 @@ use crate::run;
 pub(crate) type Need = (&'static str, &'static str);
 
 /// What `cargo xtask test` needs.
-const NEEDED: [Need; 22] = [
+const NEEDED: [Need; 23] = [
     ("cc", "gcc"),
     ("git", "git"),
     ("ip", "iproute2"),
@@ -34,6 +34,7 @@ const NEEDED: [Need; 22] = [
     ("websockify", "websockify"),
     ("ffmpeg", "ffmpeg"),
     ("xterm", "xterm"),
+    ("/usr/bin/chromium", "chromium"),
     ("dbus-daemon", "dbus"),
     ("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
     ("/usr/lib/python3/dist-packages/gi", "python3-gi"),

@@ -38,6 +38,9 @@ pub const MEMORY_DIR: &str = "/.sebring/memory";
 pub const INTERNAL_SEGMENT: &str = "_sebring";
 /// WebSocket of the terminal in a browser, `?cols=&rows=`; text both ways.
 pub const TERMINAL_ROUTE: &str = "/_sebring/terminal";
+/// The page of recordings: `GET` lists them, `DELETE` takes some away; below it, by its file's
+/// name, one to play.
+pub const RECORDINGS_ROUTE: &str = "/_sebring/recordings";
 /// `PUT` with [`LimitsChange`]; answered with 204.
 pub const LIMITS_ROUTE: &str = "/_sebring/limits";
 /// `PUT` with [`Claim`]; answered with 204, and with 409 by a toolbox that is no spare.

@@ -42,8 +42,8 @@ pub(crate) struct Errand {
 pub(crate) enum To {
     /// The routes of the toolbox that are everybody's.
     Toolbox,
-    /// The toolbox's route for the terminal in a browser, whatever path was asked for.
-    Terminal,
+    /// A route of the toolbox between us and it, which the edge chose itself.
+    Internal,
     Port(u16),
 }
 
@@ -51,7 +51,7 @@ impl To {
     const fn port(self) -> Option<u16> {
         match self {
             Self::Port(port) => Some(port),
-            Self::Toolbox | Self::Terminal => None,
+            Self::Toolbox | Self::Internal => None,
         }
     }
 }
@@ -173,7 +173,7 @@ fn outgoing(errand: Errand, tasks: &Tasks) -> Request<Upload> {
     if !parts.headers.contains_key(header::HOST) {
         let host = match to {
             To::Port(_) => "localhost",
-            To::Toolbox | To::Terminal => "toolbox",
+            To::Toolbox | To::Internal => "toolbox",
         };
         parts
             .headers

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::cookie;
+use crate::{cookie, query};
 
 pub(crate) const PREVIEW_TOKEN: HeaderName = HeaderName::from_static("x-daytona-preview-token");
 pub(crate) const SKIP_ACTIVITY: HeaderName =
@@ -80,6 +80,22 @@ pub(crate) fn strip_ours(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     cookie::strip(headers);
+    cut_referer(headers);
+}
+
+/// A browser tells a page's address, token and all, with everything that the page loads.
+fn cut_referer(headers: &mut HeaderMap) {
+    let referer = headers.get(header::REFERER).and_then(|v| v.to_str().ok());
+    let Some((page, asked)) = referer.and_then(|text| text.split_once('?')) else {
+        return;
+    };
+    let cut = match query::without(asked, AUTH_KEY_PARAMETER) {
+        Some(kept) => HeaderValue::try_from(format!("{page}?{kept}")),
+        None => HeaderValue::try_from(page),
+    };
+    if let Ok(cut) = cut {
+        headers.insert(header::REFERER, cut);
+    }
 }
 
 /// Tells a program behind a preview how it was called. A proxy in front of us is believed about
@@ -129,6 +145,24 @@ mod tests {
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["host"], "h");
+    }
+
+    #[test]
+    fn a_token_in_the_address_of_a_page_stays_outside() {
+        let cut = |referer: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("referer", referer.parse().unwrap());
+            strip_ours(&mut headers);
+            headers["referer"].to_str().unwrap().to_owned()
+        };
+        assert_eq!(cut("http://h/p?DAYTONA_SANDBOX_AUTH_KEY=t"), "http://h/p");
+        assert_eq!(
+            cut("http://h/?a=1&DAYTONA%5fSANDBOX_AUTH_KEY=t&b"),
+            "http://h/?a=1&b"
+        );
+        for whole in ["http://h/p", "http://h/p?a=%41+b", "http://h/?"] {
+            assert_eq!(cut(whole), whole);
+        }
     }
 
     #[test]

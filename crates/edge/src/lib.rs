@@ -4,8 +4,8 @@
 //!
 //! Must not: know the store or the control plane's types (it asks a [`Directory`]), buffer a body,
 //! or let a credential of ours into a sandbox.
-//! Next: `route` says where a request goes, `access` who may, `toolbox` and `preview` carry it, `terminal` is a page,
-//! `upstream` holds the connections into sandboxes.
+//! Next: `route` says where a request goes, `access` who may, `toolbox` and `preview` carry it,
+//! `terminal` and `recordings` are pages, `upstream` holds the connections into sandboxes.
 #![forbid(unsafe_code)]
 
 mod access;
@@ -17,8 +17,10 @@ mod directory;
 mod events;
 mod headers;
 mod listener;
+mod page;
 mod preview;
 mod query;
+mod recordings;
 mod refusal;
 mod reply;
 mod route;

@@ -15,8 +15,10 @@ pub(crate) enum Refusal {
     #[error("Invalid credentials")]
     BadCredentials,
     #[error(
-        "this preview is private, or its link has expired: ask for a new signed link, or send \
-         the sandbox's preview token in the header x-daytona-preview-token"
+        "this preview is private, or its link has expired: ask for a new signed link \
+         (create_signed_preview_url of an SDK), or give the sandbox's preview token, in a \
+         browser by adding ?DAYTONA_SANDBOX_AUTH_KEY=TOKEN to the address, elsewhere in the \
+         header x-daytona-preview-token"
     )]
     PrivatePreview,
     #[error("Sandbox with ID or name {reference} not found")]

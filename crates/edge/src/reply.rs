@@ -133,12 +133,27 @@ fn page(refusal: &Refusal) -> String {
         status.as_u16(),
         status.canonical_reason().unwrap_or_default()
     );
-    let message = escaped(&refusal.to_string());
+    let message = escaped(&sentence(&refusal.to_string()));
     format!(
-        "<!doctype html><meta charset=utf-8><title>{title}</title>\
-         <style>body{{font:16px/1.5 system-ui;max-width:40em;margin:15vh auto;padding:0 1em}}</style>\
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content=width=device-width><title>{title}</title>\
+         <link rel=icon href=data:,>\
+         <style>:root{{color-scheme:light dark}}\
+         body{{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:15vh auto;padding:0 1em;\
+         overflow-wrap:anywhere}}</style>\
          <h1>{title}</h1><p>{message}</p>\n"
     )
+}
+
+/// A message as people write: errors begin small and end without a stop.
+fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    let mut text: String = first.chain(rest).collect();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
 }
 
 fn escaped(text: &str) -> String {

@@ -50,6 +50,12 @@ fn a_recording_is_a_film_that_can_be_played_fetched_and_deleted() {
         "ffprobe -v error -show_entries stream=codec_name,width,height -of csv=p=0 '{file}'"
     ));
     assert_eq!((code, said.trim()), (0, "h264,800,600"));
+    let (_, said) = toolbox.execute(&format!(
+        "ffprobe -v error -show_entries format=duration -of csv=p=0 '{file}'"
+    ));
+    let shown: f64 = said.trim().parse().unwrap();
+    let told = stopped["durationSeconds"].as_f64().unwrap();
+    assert!((shown - told).abs() < 0.01, "{shown} {told}");
     let body = toolbox.get(&format!("{path}/download")).body;
     assert_eq!(json!(body.len()), stopped["sizeBytes"]);
     assert_eq!(body, std::fs::read(&file).unwrap());

@@ -28,6 +28,8 @@ enum Suite {
     },
     /// Name of the npm package.
     Node { package: &'static str },
+    /// The pages that people see, in a real browser; the newest npm package makes what they show.
+    Browser,
     /// Release of the Go SDK.
     Go(Go),
 }
@@ -78,6 +80,10 @@ pub(super) const ALL: &[Client] = &[
         },
     },
     Client {
+        name: "browser",
+        suite: Suite::Browser,
+    },
+    Client {
         name: "go newest",
         suite: Suite::Go(Go {
             module: "go.mod",
@@ -118,7 +124,7 @@ impl Client {
     pub(super) fn prepare(&self) -> anyhow::Result<()> {
         match &self.suite {
             Suite::Python { release, .. } => release.prepare(),
-            Suite::Node { .. } => Node::prepare(),
+            Suite::Node { .. } | Suite::Browser => Node::prepare(),
             Suite::Go(release) => release.prepare(),
         }
     }
@@ -142,8 +148,13 @@ impl Client {
                 command
             }
             Suite::Node { package } => {
-                let mut command = Node::tests(&log)?;
+                let mut command = Node::tests(&log, "tests")?;
                 command.env("SEBRING_SDK", package);
+                command
+            }
+            Suite::Browser => {
+                let mut command = Node::tests(&log, "browser")?;
+                command.env("SEBRING_CLIENT", "Chromium");
                 command
             }
             Suite::Go(release) => release.tests(&log)?,

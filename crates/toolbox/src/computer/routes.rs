@@ -9,13 +9,14 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use http::StatusCode;
+use sebring_api::boot::RECORDINGS_ROUTE;
 use serde::Serialize;
 
 use super::access::routes as access;
 use super::desktop::{self, Means, Overall, Program};
 use super::input::{keyboard, mouse};
 use super::kit;
-use super::recording::routes as recording;
+use super::recording::{page, routes as recording};
 use super::screen::{displays, screenshot, windows};
 use crate::http::error::Failure;
 use crate::http::reply::Json;
@@ -96,6 +97,8 @@ fn recordings() -> Router<Arc<Toolbox>> {
             "/computeruse/recordings/{id}/download",
             get(recording::download),
         )
+        .route(RECORDINGS_ROUTE, get(recording::list).delete(page::delete))
+        .route(&format!("{RECORDINGS_ROUTE}/{{name}}"), get(page::video))
 }
 
 #[derive(Debug, Serialize)]

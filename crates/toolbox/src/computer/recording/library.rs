@@ -2,9 +2,11 @@
 //!
 //! Blocking. Must not: trust the folder's content; people put things there.
 
-use std::fs;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -18,11 +20,12 @@ use crate::http::error::Failure;
 const LABEL_CHARACTERS_MAX: usize = 100;
 const LABEL_DEFAULT: &str = "session";
 /// Entries of the folder that are looked at.
-const FILES_MAX: usize = 10_000;
+pub(super) const FILES_MAX: usize = 10_000;
 /// Boxes of a film's file that are skipped to find its index.
 const BOXES_MAX: usize = 64;
 const DATE: &[FormatItem<'_>] = format_description!("[year][month][day]_[hour][minute][second]");
 const UUID_CHARACTERS: usize = 36;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -104,13 +107,16 @@ impl Entry {
         let found = fs::metadata(&self.path).ok();
         let end = found.as_ref().and_then(|found| found.modified().ok());
         let end = end.map(OffsetDateTime::from).filter(|_| !under_way);
-        let status = if under_way {
-            Status::Recording
-        } else if is_whole(&self.path).unwrap_or(false) {
-            Status::Completed
-        } else {
-            Status::Failed
+        let index = index(&self.path).ok().flatten();
+        let status = match index {
+            _ if under_way => Status::Recording,
+            Some(_) => Status::Completed,
+            None => Status::Failed,
         };
+        let passed = end.map(|end| (end - self.begin).as_seconds_f64().max(0.0));
+        // What is shown, which ffmpeg began later than it was asked to.
+        let shown = index.and_then(|index| index.length);
+        let shown = shown.map(|length| length.as_secs_f64());
         let name = self.path.file_name().unwrap_or_default();
         Recording {
             id: self.id.clone(),
@@ -119,7 +125,7 @@ impl Entry {
             start_time: clock::rfc3339(self.begin),
             end_time: end.map(clock::rfc3339),
             status,
-            duration_seconds: end.map(|end| (end - self.begin).as_seconds_f64().max(0.0)),
+            duration_seconds: passed.map(|passed| shown.unwrap_or(passed)),
             size_bytes: found.map(|found| found.len()),
         }
     }
@@ -143,33 +149,56 @@ pub(super) fn find(folder: &Path, id: &str) -> Option<Entry> {
     list(folder).into_iter().find(|entry| entry.id == id)
 }
 
-/// Whether the file has its index, which is written last: without it nobody can play it.
-fn is_whole(path: &Path) -> io::Result<bool> {
-    let Readable { mut file, size, .. } = content::open(path).map_err(io::Error::other)?;
+/// What the end of a film's file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Index {
+    /// Of the film; `None` when it is not told as ffmpeg tells it.
+    length: Option<Duration>,
+}
+
+/// The file's index, which is written last: without it nobody can play it.
+fn index(path: &Path) -> io::Result<Option<Index>> {
+    let Readable { file, size, .. } = content::open(path).map_err(io::Error::other)?;
     let mut at = 0;
     for _ in 0..BOXES_MAX {
         if at + 16 > size {
-            return Ok(false);
+            return Ok(None);
         }
         let mut head = [0; 16];
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut head)?;
+        file.read_exact_at(&mut head, at)?;
         let (short, kind, long) = (&head[..4], &head[4..8], &head[8..]);
         if kind == b"moov" {
-            return Ok(true);
+            let length = length(&file, at + 8);
+            return Ok(Some(Index { length }));
         }
         let length = match number(short) {
             // To the end of the file: still being written.
-            0 => return Ok(false),
+            0 => return Ok(None),
             1 => number(long),
             short => short,
         };
         at = match at.checked_add(length.max(8)) {
             Some(next) => next,
-            None => return Ok(false),
+            None => return Ok(None),
         };
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// The length that the index begins with: units and units per second, behind two dates. The
+/// second version has dates and units in 64 bits.
+fn length(file: &File, at: u64) -> Option<Duration> {
+    let mut head = [0; 40];
+    file.read_exact_at(&mut head, at).ok()?;
+    let (scale, units) = match (&head[4..8], head[8]) {
+        (b"mvhd", 0) => (&head[20..24], &head[24..28]),
+        (b"mvhd", 1) => (&head[28..32], &head[32..40]),
+        _ => return None,
+    };
+    let (scale, units) = (number(scale), number(units));
+    let seconds = Duration::from_secs(units.checked_div(scale)?);
+    // A scale has 32 bits, so this cannot overflow.
+    Some(seconds + Duration::from_nanos(units % scale * NANOS_PER_SECOND / scale))
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -245,6 +274,21 @@ mod tests {
         }
     }
 
+    fn part(kind: &[u8; 4], length: u32) -> Vec<u8> {
+        let mut bytes = length.to_be_bytes().to_vec();
+        bytes.extend_from_slice(kind);
+        bytes.resize(length.max(8) as usize, 0);
+        bytes
+    }
+
+    fn index_of(parts: &[Vec<u8>]) -> Option<Index> {
+        let path = std::env::temp_dir().join(format!("film-{}", new_id()));
+        std::fs::write(&path, parts.concat()).unwrap();
+        let found = index(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        found
+    }
+
     #[test]
     fn a_pipe_with_the_name_of_a_film_keeps_nobody_waiting() {
         let entry = Entry::new(&std::env::temp_dir(), "pipe");
@@ -253,37 +297,40 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &entry.path, kind, mode, 0).unwrap();
         let (done, waits) = std::sync::mpsc::channel();
         std::thread::spawn(move || done.send(entry.describe(false).status).unwrap());
-        let status = waits.recv_timeout(std::time::Duration::from_secs(10));
+        let status = waits.recv_timeout(Duration::from_secs(10));
         assert_eq!(status.unwrap(), Status::Failed);
         fs::remove_file(pipe).unwrap();
     }
 
     #[test]
     fn a_file_without_its_index_is_not_whole() {
-        let path = std::env::temp_dir().join(format!("film-{}", new_id()));
-        let part = |kind: &[u8; 4], length: u32| {
-            let mut bytes = length.to_be_bytes().to_vec();
-            bytes.extend_from_slice(kind);
-            bytes.resize(length.max(8) as usize, 0);
-            bytes
+        let (kind, data) = (part(b"ftyp", 24), part(b"mdat", 40));
+        let whole = [kind.clone(), data.clone(), part(b"moov", 32)];
+        assert_eq!(index_of(&whole), Some(Index { length: None }));
+        assert_eq!(index_of(&[kind.clone(), data]), None);
+        assert_eq!(index_of(&[kind, part(b"mdat", 0), part(b"moov", 32)]), None);
+        assert_eq!(index_of(&[vec![0xff; 64]]), None);
+        assert_eq!(index_of(&[]), None);
+    }
+
+    #[test]
+    fn the_length_of_a_film_is_what_its_index_says() {
+        let film = |version: u8, fields: &[u8]| {
+            let mut head = vec![0, 0, 0, 108];
+            head.extend_from_slice(b"mvhd");
+            head.extend_from_slice(&[version, 0, 0, 0]);
+            head.extend_from_slice(fields);
+            head.resize(108, 0);
+            let moov = [116_u32.to_be_bytes().as_slice(), b"moov", &head].concat();
+            index_of(&[part(b"ftyp", 24), moov]).unwrap().length
         };
-        let film = |parts: &[Vec<u8>]| {
-            std::fs::write(&path, parts.concat()).unwrap();
-            is_whole(&path).unwrap()
-        };
-        assert!(film(&[
-            part(b"ftyp", 24),
-            part(b"mdat", 40),
-            part(b"moov", 32)
-        ]));
-        assert!(!film(&[part(b"ftyp", 24), part(b"mdat", 40)]));
-        assert!(!film(&[
-            part(b"ftyp", 24),
-            part(b"mdat", 0),
-            part(b"moov", 32)
-        ]));
-        assert!(!film(&[vec![0xff; 64]]));
-        assert!(!film(&[]));
-        std::fs::remove_file(&path).unwrap();
+        let fields = |dates: usize, rest: &[&[u8]]| [vec![9; dates], rest.concat()].concat();
+        let scale = 1000_u32.to_be_bytes();
+        let short = fields(8, &[&scale, &2500_u32.to_be_bytes()]);
+        assert_eq!(film(0, &short), Some(Duration::from_millis(2500)));
+        let long = fields(16, &[&scale, &(u64::MAX).to_be_bytes()]);
+        assert_eq!(film(1, &long).unwrap().as_secs(), u64::MAX / 1000);
+        assert_eq!(film(0, &fields(8, &[&[0; 4], &[1; 4]])), None);
+        assert_eq!(film(7, &short), None);
     }
 }

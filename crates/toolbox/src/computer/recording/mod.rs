@@ -3,10 +3,11 @@
 //! The folder is the truth about finished films; only those under way are remembered.
 //! Must not: fill the disk: a film ends by itself at [`BYTES_MAX`] or [`TIME_MAX`], and takes at
 //! most half of what the disk has left when those under way have had theirs.
-//! Next: `film` for one under way, `library` for the files, `routes` for what is served.
+//! Next: `film` for one under way, `library` for the files, `routes` and `page` for what is served.
 
 mod film;
 mod library;
+pub(crate) mod page;
 pub(crate) mod routes;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use film::Film;
+
+use super::layout;
 
 /// Each takes a processor's worth of work.
 const FILMS_MAX: usize = 4;
@@ -31,6 +34,10 @@ pub(crate) struct Recordings {
 impl Recordings {
     fn film(&self, id: &str) -> Option<Arc<Film>> {
         self.films().get(id).cloned()
+    }
+
+    fn is_under_way(&self, id: &str) -> bool {
+        self.film(id).is_some_and(|film| film.is_under_way())
     }
 
     fn films(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Film>>> {

@@ -170,25 +170,15 @@ async fn describe(toolbox: &Toolbox, id: String) -> Result<Recording, Failure> {
 /// A film that nothing is added to any more.
 async fn finished(toolbox: &Toolbox, id: String) -> Result<Entry, Failure> {
     let folder = layout::recordings(&toolbox.environment.get());
-    if toolbox
-        .computer
-        .recordings
-        .film(&id)
-        .is_some_and(|film| film.is_under_way())
-    {
-        return Err(Failure::new(
-            StatusCode::CONFLICT,
-            "RECORDING_STILL_ACTIVE",
-            format!("recording {id} is under way; stop it first"),
-        ));
+    if toolbox.computer.recordings.is_under_way(&id) {
+        return Err(under_way(&id));
     }
     blocking(move || library::find(&folder, &id).ok_or_else(|| unknown(&id))).await?
 }
 
 impl Recordings {
     fn describe(&self, entry: &Entry) -> Recording {
-        let film = self.film(&entry.id);
-        entry.describe(film.is_some_and(|film| film.is_under_way()))
+        entry.describe(self.is_under_way(&entry.id))
     }
 
     /// Begins another, when there are not too many. `begin` learns how many bytes those under way
@@ -229,7 +219,7 @@ fn room(free_bytes: u64, promised_bytes: u64) -> Result<u64, Failure> {
     Ok((room / 2).min(BYTES_MAX))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work)
@@ -237,8 +227,16 @@ async fn blocking<T: Send + 'static>(
         .map_err(|_| Failure::internal("the work on recordings did not finish"))
 }
 
-fn unknown(id: &str) -> Failure {
+pub(super) fn unknown(id: &str) -> Failure {
     Failure::not_found(format!("no recording {id:?}"))
+}
+
+pub(super) fn under_way(id: &str) -> Failure {
+    Failure::new(
+        StatusCode::CONFLICT,
+        "RECORDING_STILL_ACTIVE",
+        format!("recording {id} is under way; stop it first"),
+    )
 }
 
 fn no_ffmpeg() -> Failure {
