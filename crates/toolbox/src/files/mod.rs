@@ -13,6 +13,7 @@ pub(crate) mod content;
 pub(crate) mod directories;
 pub(crate) mod download;
 pub(crate) mod find;
+mod form;
 pub(crate) mod info;
 mod large;
 pub(crate) mod list;
