@@ -3,7 +3,7 @@
 //! Blocking. Must not: trust the folder's content; people put things there.
 
 use std::fs;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -85,7 +85,7 @@ impl Entry {
     }
 
     /// What a file's name says; nothing when it is not one of ours.
-    fn parse(path: PathBuf) -> Option<Self> {
+    pub(super) fn parse(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let stem = name.strip_suffix(".mp4")?;
         let id = stem.get(..UUID_CHARACTERS).filter(|id| is_id(id))?;
@@ -145,10 +145,14 @@ pub(super) fn find(folder: &Path, id: &str) -> Option<Entry> {
 
 /// Whether the file has its index, which is written last: without it nobody can play it.
 fn is_whole(path: &Path) -> io::Result<bool> {
-    let Readable { mut file, size, .. } = content::open(path).map_err(io::Error::other)?;
+    let Readable { file, size, .. } = content::open(path).map_err(io::Error::other)?;
+    has_index(file, size)
+}
+
+pub(super) fn has_index(mut file: impl Read + Seek, size: u64) -> io::Result<bool> {
     let mut at = 0;
     for _ in 0..BOXES_MAX {
-        if at + 16 > size {
+        if size.checked_sub(at).is_none_or(|left| left < 16) {
             return Ok(false);
         }
         let mut head = [0; 16];
