@@ -229,7 +229,7 @@ mod tests {
                 .chain(stream::repeat(Bytes::from_static(&[b'x'; 4096])));
             let mut form = form(endless);
             let refused = form.next_field().now_or_never().expect("an end");
-            let refused = Failure::from(refused.err().expect("a refusal"));
+            let refused = Failure::from(refused.expect_err("a refusal"));
             assert!(refused.message().contains("65536"), "{refused:?}");
         }
     }

@@ -14,6 +14,8 @@ pub(crate) mod directories;
 pub(crate) mod download;
 pub(crate) mod find;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod info;
 mod large;
 pub(crate) mod list;

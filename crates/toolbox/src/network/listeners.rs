@@ -34,7 +34,7 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Socket {
     pub(super) port: u16,
-    address: IpAddr,
+    pub(super) address: IpAddr,
     inode: u64,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn sockets() -> Vec<Socket> {
     sockets
 }
 
-fn parse(table: &str) -> Vec<Socket> {
+pub(super) fn parse(table: &str) -> Vec<Socket> {
     table.lines().skip(1).filter_map(listening).collect()
 }
 
@@ -139,7 +139,7 @@ fn owners(sockets: &[Socket]) -> HashMap<u64, u32> {
     found
 }
 
-fn inode(link: &str) -> Option<u64> {
+pub(super) fn inode(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?
         .strip_suffix(']')?
         .parse()
