@@ -7,6 +7,7 @@
 mod cargo_tests;
 mod ci;
 mod conformance;
+mod fuzz;
 mod openapi;
 mod packages;
 mod run;
@@ -32,6 +33,9 @@ usage: cargo xtask COMMAND
   resilience [ARGS]    kill, fill and abuse an installation of its own; ARGS go to pytest
   vm [NAME…]           the runner's tests on Debian 12's own kernel, in an emulated machine; all of
                        them or those named, such as `limits`
+  fuzz [--seconds N] [TARGET]  feed each parser of hostile bytes for so long (60) with what reaches
+                       more of it; a failure prints its input
+      --keep           add to fuzz/corpus what reaches more than is there
   torture [--minutes N] the part of it about sessions, with torments at random for so long (30)
 ";
 
@@ -50,7 +54,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         bail!("no command\n\n{USAGE}");
     }
     let command = args.remove(0);
-    if !["conformance", "resilience", "torture", "vm"].contains(&command.as_str())
+    if !["conformance", "resilience", "torture", "vm", "fuzz"].contains(&command.as_str())
         && !args.is_empty()
     {
         bail!("{command} takes no arguments\n\n{USAGE}");
@@ -62,6 +66,7 @@ fn dispatch(mut args: Vec<String>) -> anyhow::Result<ExitCode> {
         "openapi" => openapi::write().map(|()| ExitCode::SUCCESS),
         "conformance" => conformance::run(&conformance::Choice::parse(args)?).map(tally::conclude),
         "resilience" => conformance::resilience::run(&args).map(tally::conclude),
+        "fuzz" => fuzz::run(&fuzz::Choice::parse(&args)?).map(tally::conclude),
         "torture" => conformance::resilience::torture(&args).map(tally::conclude),
         "vm" => vm::run(&args).map(tally::conclude),
         "help" | "--help" | "-h" => {

@@ -5,8 +5,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
+
+/// Text that is no instant.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Form(#[from] time::error::Parse),
+    /// An offset can lead out of the years that have four digits, and no client reads others.
+    #[error("its year is not within 0000 and 9999 in UTC")]
+    Year,
+}
 
 /// An instant of UTC wall time with millisecond resolution, as stored and as sent to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,10 +71,16 @@ impl fmt::Display for Timestamp {
 }
 
 impl std::str::FromStr for Timestamp {
-    type Err = time::error::Parse;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let at = OffsetDateTime::parse(text, &Rfc3339)?;
+        let year = at
+            .checked_to_offset(UtcOffset::UTC)
+            .map(OffsetDateTime::year);
+        if !year.is_some_and(|year| (0..=9999).contains(&year)) {
+            return Err(Error::Year);
+        }
         let ms = at.unix_timestamp_nanos() / 1_000_000;
         Ok(Self {
             unix_ms: i64::try_from(ms).expect("RFC 3339 years fit in i64 milliseconds"),
@@ -86,6 +102,15 @@ mod tests {
         let at = Timestamp::from_unix_ms(1_795_250_000_007);
         assert_eq!(at.to_string().len(), "2026-11-21T08:53:20.007Z".len());
         assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
+    }
+
+    #[test]
+    fn an_instant_that_cannot_be_printed_is_none() {
+        for text in ["9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        let last = "9999-12-31T23:59:59.999Z";
+        assert_eq!(last.parse::<Timestamp>().unwrap().to_string(), last);
     }
 
     #[test]

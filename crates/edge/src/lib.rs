@@ -15,6 +15,8 @@ mod cookie;
 mod cors;
 mod directory;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod listener;
 mod page;

@@ -9,13 +9,15 @@ use percent_encoding::percent_decode_str;
 /// The decoded value of the only parameter called `name`. `Err` when it is there twice: the
 /// sandbox might read another one than we checked.
 pub(crate) fn only<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>, Repeated> {
-    let mut found = None;
+    let (mut found, mut is_there) = (None, false);
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if decoded(key).is_some_and(|key| key == name) {
-            if found.is_some() {
+            // Counts although its value is no text: the sandbox makes something of that, too.
+            if is_there {
                 return Err(Repeated);
             }
+            is_there = true;
             found = decoded(value);
         }
     }
@@ -67,6 +69,7 @@ mod tests {
     #[test]
     fn a_repeated_parameter_is_an_error_even_when_its_name_is_encoded() {
         assert_eq!(only("path=a&p%61th=b", "path"), Err(Repeated));
+        assert_eq!(only("path=%FF&path=b", "path"), Err(Repeated));
     }
 
     #[test]

@@ -484,7 +484,10 @@ fn write_if_there(dir: &Path, file: &str, value: &str) -> io::Result<()> {
 
 /// The number after `name` on a line of its own.
 fn read_field(path: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
+    field(&fs::read_to_string(path).ok()?, name)
+}
+
+pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .and_then(|count| count.trim().parse().ok())

@@ -13,6 +13,8 @@ mod config;
 pub mod disk;
 mod exec;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod history;
 mod host;
 mod http;

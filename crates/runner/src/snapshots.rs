@@ -128,7 +128,7 @@ impl Snapshots {
         Ok(found)
     }
 
-    fn file_of(&self, name: &str) -> PathBuf {
+    pub(crate) fn file_of(&self, name: &str) -> PathBuf {
         self.dir
             .join(format!("{}.json", utf8_percent_encode(name, FILE_NAME)))
     }

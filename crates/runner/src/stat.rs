@@ -21,7 +21,7 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn of(pid: i32) -> io::Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let text = fs::read(format!("/proc/{pid}/stat"))?;
         Self::parse(&text).ok_or_else(|| io::Error::other("stat is not as documented"))
     }
 
@@ -30,10 +30,11 @@ impl Stat {
         self.flags & PF_EXITING != 0 || self.pending & SIGKILL_PENDING != 0
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        // The second field is a name in brackets that may contain anything; the third follows it.
-        let (_, rest) = text.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        // The second field is a name in brackets that may contain any bytes; the third follows it.
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse().ok();
         Some(Self {
             flags: field(9)?,
@@ -51,7 +52,7 @@ mod tests {
     fn a_name_with_brackets_and_spaces_moves_no_field() {
         let text = "7 (a) b (c) R 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 10 11 12 13 \
                     14 15 16 256 0 0 0";
-        let stat = Stat::parse(text).unwrap();
+        let stat = Stat::parse(text.as_bytes()).unwrap();
         assert_eq!((stat.flags, stat.start_time), (4_194_560, 4711));
         assert!(stat.is_doomed(), "a kill is pending");
     }

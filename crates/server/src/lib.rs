@@ -20,6 +20,8 @@ pub mod bootstrap;
 mod config;
 mod directory;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handle;
 mod http;
 mod random;

@@ -13,6 +13,8 @@ mod computer;
 mod entrypoint;
 mod environment;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod git;
 mod http;
 mod info;

@@ -45,9 +45,9 @@ pub(crate) fn user(name: &str) -> Result<User, Error> {
     if name == "root" || name == "0" {
         return Ok(numbered("root", 0));
     }
-    match name.parse() {
-        Ok(uid) => Ok(numbered(name, uid)),
-        Err(_) => Err(Error::UnknownUser(name.to_owned())),
+    match number(name) {
+        Some(uid) => Ok(numbered(name, uid)),
+        None => Err(Error::UnknownUser(name.to_owned())),
     }
 }
 
@@ -61,8 +61,8 @@ pub(crate) fn group(name: &str) -> Result<u32, Error> {
     let text = read(Path::new("/etc/group"))?;
     let named = lines(&text).find(|fields| fields.first() == Some(&name));
     named
-        .and_then(|fields| fields.get(2)?.parse().ok())
-        .or_else(|| name.parse().ok())
+        .and_then(|fields| number(fields.get(2)?))
+        .or_else(|| number(name))
         .ok_or_else(|| Error::UnknownGroup(name.to_owned()))
 }
 
@@ -89,13 +89,13 @@ fn numbered(name: &str, uid: u32) -> User {
     }
 }
 
-fn find_user(text: &str, name: &str) -> Option<User> {
+pub(crate) fn find_user(text: &str, name: &str) -> Option<User> {
     let by_name = lines(text).find(|fields| fields.first() == Some(&name));
     let fields = by_name.or_else(|| lines(text).find(|fields| fields.get(2) == Some(&name)))?;
     Some(User {
         name: (*fields.first()?).to_owned(),
-        uid: fields.get(2)?.parse().ok()?,
-        gid: fields.get(3)?.parse().ok()?,
+        uid: number(fields.get(2)?)?,
+        gid: number(fields.get(3)?)?,
         home: fields
             .get(5)
             .filter(|home| !home.is_empty())
@@ -109,14 +109,19 @@ fn find_user(text: &str, name: &str) -> Option<User> {
     })
 }
 
-fn groups_of<'a>(text: &'a str, member: &'a str) -> impl Iterator<Item = u32> + 'a {
+pub(crate) fn groups_of<'a>(text: &'a str, member: &'a str) -> impl Iterator<Item = u32> + 'a {
     lines(text)
         .filter(move |fields| {
             fields
                 .get(3)
                 .is_some_and(|members| members.split(',').any(|name| name == member))
         })
-        .filter_map(|fields| fields.get(2)?.parse().ok())
+        .filter_map(|fields| number(fields.get(2)?))
+}
+
+/// To the kernel the largest number is nobody: whoever was to become that user would stay root.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number| *number != u32::MAX)
 }
 
 fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {

@@ -4,6 +4,8 @@
 //! Next: `repair` for what happens to bytes before hyper sees them.
 
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod repair;
 
 use std::io;

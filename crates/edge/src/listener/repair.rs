@@ -67,7 +67,7 @@ impl RepairedStream {
     }
 }
 
-fn percent_encoded(byte: u8) -> [u8; 3] {
+pub(super) fn percent_encoded(byte: u8) -> [u8; 3] {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     [
         b'%',

@@ -27,7 +27,7 @@ mod resize;
 mod spare;
 pub(crate) use spare::{bring_up_spare, end_unowned};
 pub(crate) mod tear_down;
-mod tell;
+pub(crate) mod tell;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sebring_api::boot::{CLAIM_ROUTE, Claim, LIMITS_ROUTE, LimitsChange};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 /// A toolbox answers within a millisecond unless its sandbox is very busy.
@@ -67,6 +67,21 @@ async fn ask<const N: usize>(
 ) -> io::Result<()> {
     let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(&request).await?;
+    is_answered(stream, expected).await
+}
+
+/// Whether this answer is the one to an order.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_done(answer: &[u8]) -> bool {
+    use futures_util::FutureExt as _;
+    let asked = is_answered(answer, DONE).now_or_never();
+    asked.is_some_and(|asked| asked.is_ok())
+}
+
+async fn is_answered<const N: usize>(
+    mut stream: impl AsyncRead + Unpin,
+    expected: &[u8; N],
+) -> io::Result<()> {
     let mut status = [0; N];
     stream.read_exact(&mut status).await?;
     if status == *expected {

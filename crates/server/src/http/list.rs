@@ -232,7 +232,7 @@ const CURSOR_SORTS: [(&str, SortKey); 6] = [
     ("createdAt", SortKey::CreatedAt),
 ];
 
-const PAGE_SORTS: [(&str, SortKey); 8] = [
+pub(super) const PAGE_SORTS: [(&str, SortKey); 8] = [
     ("id", SortKey::Id),
     ("name", SortKey::Name),
     ("state", SortKey::State),
@@ -243,7 +243,7 @@ const PAGE_SORTS: [(&str, SortKey); 8] = [
     ("lastActivityAt", SortKey::LastActiveAt),
 ];
 
-fn parse_sort(
+pub(super) fn parse_sort(
     query: &Query,
     known: &[(&str, SortKey)],
     default: SortKey,
@@ -302,7 +302,7 @@ async fn parse_filter(app: &App, query: &Query, regions: &str) -> Result<Option<
     }))
 }
 
-fn parse_labels(query: &Query) -> Result<BTreeMap<String, String>, ApiError> {
+pub(super) fn parse_labels(query: &Query) -> Result<BTreeMap<String, String>, ApiError> {
     match query.text("labels") {
         None => Ok(BTreeMap::new()),
         // Old releases (0.115 for one) send a literal null when they filter by nothing.
@@ -312,7 +312,7 @@ fn parse_labels(query: &Query) -> Result<BTreeMap<String, String>, ApiError> {
     }
 }
 
-fn parse_states(query: &Query) -> Result<Option<Vec<Shown>>, ApiError> {
+pub(super) fn parse_states(query: &Query) -> Result<Option<Vec<Shown>>, ApiError> {
     let states: Vec<SandboxState> = names(query, "states")?;
     if states.is_empty() {
         return Ok(None);
@@ -350,7 +350,7 @@ async fn snapshot_names(app: &App, query: &Query) -> Vec<String> {
 }
 
 /// Opaque to clients: the sort and the last row's key, as hexadecimal JSON.
-fn encode_cursor(cursor: &Cursor, sort: (SortKey, Order)) -> String {
+pub(super) fn encode_cursor(cursor: &Cursor, sort: (SortKey, Order)) -> String {
     let value = match &cursor.value {
         CursorValue::Integer(value) => json!(value),
         CursorValue::Text(value) => json!(value),
@@ -358,7 +358,7 @@ fn encode_cursor(cursor: &Cursor, sort: (SortKey, Order)) -> String {
     hex::encode(json!([sort_name(sort), value, cursor.id]).to_string())
 }
 
-fn decode_cursor(text: &str, sort: (SortKey, Order)) -> Result<Cursor, ApiError> {
+pub(super) fn decode_cursor(text: &str, sort: (SortKey, Order)) -> Result<Cursor, ApiError> {
     let wrong = |why| Err(invalid("cursor", text, why));
     let decoded = hex::decode(text).ok();
     let decoded =

@@ -9,6 +9,8 @@
 mod call;
 mod dispatch;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 mod later;
 mod links;

@@ -6,6 +6,8 @@
 
 mod client;
 mod convert;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lines;
 mod observer;
 mod spares;

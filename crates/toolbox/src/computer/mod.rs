@@ -29,6 +29,8 @@ use std::sync::Arc;
 use desktop::Desktop;
 use input::keyboard::SpareKeys;
 use recording::Recordings;
+#[cfg(any(test, fuzzing))]
+pub(crate) use recording::fuzz;
 
 /// What computer use remembers between requests.
 #[derive(Debug, Default)]

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::multipart::Field;
-use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::extract::{Request, State};
 use serde::Serialize;
 use serde_json::json;
 
+use super::form::{self, Field, Form};
 use super::sink::Sink;
 use super::upload::broken;
 use crate::http::error::Failure;
@@ -47,47 +47,35 @@ pub(crate) async fn bulk_upload(
     State(toolbox): State<Arc<Toolbox>>,
     request: Request,
 ) -> Result<Json<Answer>, Failure> {
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|error| broken(&error))?;
+    let mut form = Form::open(request).await?;
     let mut paths: HashMap<usize, String> = HashMap::new();
     let mut answer = Answer {
         files: Vec::new(),
         errors: Vec::new(),
     };
     loop {
-        let field = match form.next_field().await {
+        let mut field = match form.next_field().await {
             Ok(Some(field)) => field,
             Ok(None) => break,
             Err(error) => {
-                // What came before is stored; what is missing must not look stored.
-                answer.errors.push(broken(&error).message().to_owned());
+                answer.errors.push(cut_short(&error));
                 break;
             }
         };
-        if answer.files.len() + answer.errors.len() > FILES_MAX {
+        if answer.files.len() + answer.errors.len() > FILES_MAX || paths.len() > FILES_MAX {
             answer
                 .errors
                 .push(format!("files: maximum {FILES_MAX} in one request"));
             break;
         }
-        let handled = match field.name().and_then(part) {
-            Some(Part::Path(index)) => text(field).await.map(|path| {
-                paths.insert(index, path);
-                None
-            }),
-            Some(Part::File(index)) => match paths.get(&index) {
-                Some(path) => store(&toolbox, path, field).await.map(Some),
-                None => Err(format!(
-                    "files[{index}].path: must come before files[{index}].file"
-                )),
-            },
-            None => Ok(None),
-        };
-        match handled {
+        match receive(&toolbox, &mut paths, &mut field).await {
             Ok(Some(stored)) => answer.files.push(stored),
             Ok(None) => {}
             Err(error) => answer.errors.push(error),
+        }
+        if let Err(error) = field.skip().await {
+            answer.errors.push(cut_short(&error));
+            break;
         }
     }
     if answer.files.is_empty() && answer.errors.is_empty() {
@@ -104,6 +92,32 @@ pub(crate) async fn bulk_upload(
         .with("files", json!(answer.files)))
 }
 
+/// What came before is stored; what is missing must not look stored.
+fn cut_short(error: &form::Error) -> String {
+    broken(error).message().to_owned()
+}
+
+/// A path to remember, or a file to store.
+async fn receive(
+    toolbox: &Toolbox,
+    paths: &mut HashMap<usize, String>,
+    field: &mut Field<'_>,
+) -> Result<Option<Stored>, String> {
+    match field.name().and_then(part) {
+        Some(Part::Path(index)) => {
+            paths.insert(index, text(field).await?);
+            Ok(None)
+        }
+        Some(Part::File(index)) => match paths.get(&index) {
+            Some(path) => store(toolbox, path, field).await.map(Some),
+            None => Err(format!(
+                "files[{index}].path: must come before files[{index}].file"
+            )),
+        },
+        None => Ok(None),
+    }
+}
+
 fn part(name: &str) -> Option<Part> {
     let (index, kind) = name.strip_prefix("files[")?.split_once("].")?;
     let index = index.parse().ok()?;
@@ -114,7 +128,7 @@ fn part(name: &str) -> Option<Part> {
     }
 }
 
-async fn text(mut field: Field<'_>) -> Result<String, String> {
+async fn text(field: &mut Field<'_>) -> Result<String, String> {
     let mut text = Vec::new();
     while let Some(piece) = field.chunk().await.map_err(|error| error.to_string())? {
         if text.len() + piece.len() > PATH_BYTES_MAX {
@@ -129,7 +143,7 @@ async fn text(mut field: Field<'_>) -> Result<String, String> {
     }
 }
 
-async fn store(toolbox: &Toolbox, path: &str, mut field: Field<'_>) -> Result<Stored, String> {
+async fn store(toolbox: &Toolbox, path: &str, field: &mut Field<'_>) -> Result<Stored, String> {
     let mut sink = Sink::open(toolbox.resolve(path), DIRECTORY_MODE);
     let mut wanted = true;
     while let Some(piece) = field

@@ -21,13 +21,13 @@ use crate::toolbox::Toolbox;
 
 /// From the first to the last byte, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    first: u64,
-    last: u64,
+pub(super) struct Range {
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     All,
     Part(Range),
     Impossible,
@@ -130,7 +130,7 @@ pub(super) fn extended_file_name(name: &str, charset: &str) -> String {
 }
 
 /// Reads a single range; anything else that is legal may be answered with the whole.
-fn asked_range(header: &str, size: u64) -> Asked {
+pub(super) fn asked_range(header: &str, size: u64) -> Asked {
     let Some(spec) = header.trim().strip_prefix("bytes=") else {
         return Asked::All;
     };

@@ -13,6 +13,9 @@ pub(crate) mod content;
 pub(crate) mod directories;
 pub(crate) mod download;
 pub(crate) mod find;
+mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod info;
 mod large;
 pub(crate) mod list;

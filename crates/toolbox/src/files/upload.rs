@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
+use super::form::Form;
 use super::sink::Sink;
 use crate::http::error::Failure;
 use crate::http::query::Query;
@@ -79,17 +80,16 @@ async fn receive_raw(path: &Path, request: Request) -> Result<(), Failure> {
 }
 
 async fn receive_form(path: &Path, directory_mode: u32, request: Request) -> Result<(), Failure> {
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|error| broken(&error))?;
+    let mut form = Form::open(request).await?;
     let mut outcome = Err(Failure::bad_request("form field file: is required"));
-    while let Some(mut field) = form.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(mut field) = form.next_field().await? {
         if field.name() != Some("file") {
+            field.skip().await?;
             continue;
         }
         let mut sink = Sink::open(path.to_owned(), directory_mode);
         let mut wanted = true;
-        while let Some(piece) = field.chunk().await.map_err(|error| broken(&error))? {
+        while let Some(piece) = field.chunk().await? {
             wanted = wanted && sink.write(piece).await;
         }
         outcome = sink.finish().await.map(drop).map_err(Failure::from);

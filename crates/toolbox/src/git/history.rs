@@ -74,7 +74,7 @@ async fn log(
     })
 }
 
-fn read(bytes: &[u8]) -> Option<Vec<CommitInfo>> {
+pub(super) fn read(bytes: &[u8]) -> Option<Vec<CommitInfo>> {
     let Some(bytes) = bytes.strip_suffix(b"\0") else {
         return bytes.is_empty().then(Vec::new);
     };

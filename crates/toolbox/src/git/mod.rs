@@ -15,6 +15,8 @@ pub(crate) mod commit;
 pub(crate) mod config;
 pub(crate) mod credentials;
 mod environment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod init;

@@ -63,11 +63,13 @@ pub(super) fn read(bytes: &[u8]) -> Option<Porcelain> {
             "#" => header(&mut status, rest)?,
             "1" => status.files.push(changed(rest, 8, String::new())?),
             "2" => {
-                let origin = records.next()?;
+                let origin = records.next().filter(|origin| !origin.is_empty())?;
                 status.files.push(changed(rest, 9, origin)?);
             }
-            "u" => status.files.push(same(field(rest, 10)?, State::Unmerged)),
-            "?" => status.files.push(same(rest, State::Untracked)),
+            "u" => status
+                .files
+                .push(same(named(field(rest, 10)?)?, State::Unmerged)),
+            "?" => status.files.push(same(named(rest)?, State::Untracked)),
             _ => return None,
         }
     }
@@ -98,12 +100,17 @@ fn field(text: &str, count: usize) -> Option<&str> {
     text.splitn(count, ' ').nth(count - 1)
 }
 
+/// No file is without a name.
+fn named(name: &str) -> Option<&str> {
+    Some(name).filter(|name| !name.is_empty())
+}
+
 fn changed(text: &str, fields: usize, origin: String) -> Option<FileStatus> {
     let mut sides = text.chars();
     Some(FileStatus {
         staging: state(sides.next()?)?,
         worktree: state(sides.next()?)?,
-        name: field(text, fields)?.to_owned(),
+        name: named(field(text, fields)?)?.to_owned(),
         extra: origin,
     })
 }
@@ -172,6 +179,8 @@ mod tests {
             "1 ZZ N... 1 1 1 a b name\0",
             "2 R. N... 1 1 1 a b R100 new",
             "# branch.ab 1 2\0",
+            "? \0",
+            "2 R. N... 1 1 1 a b R100 new\0",
         ] {
             assert_eq!(read(text.as_bytes()), None, "{text:?}");
         }

@@ -64,7 +64,7 @@ async fn run(git: &Git, path: &Path, request: PushRequest) -> Result<(), Error> 
 }
 
 /// `!<tab>from:to<tab>[rejected] (why)`: the lines of `--porcelain` are made for programs.
-fn rejected(ended: &Ended) -> Option<Error> {
+pub(super) fn rejected(ended: &Ended) -> Option<Error> {
     let stdout = String::from_utf8_lossy(&ended.stdout);
     let line = stdout.lines().find(|line| line.starts_with("!\t"))?;
     let summary = line.splitn(3, '\t').nth(2)?;

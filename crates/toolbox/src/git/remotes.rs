@@ -23,8 +23,8 @@ pub(crate) struct ListResponse {
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct RemoteEntry {
-    name: String,
+pub(super) struct RemoteEntry {
+    pub(super) name: String,
     url: String,
 }
 
@@ -63,7 +63,7 @@ async fn of(git: &Git, path: &Path) -> Result<Vec<RemoteEntry>, Error> {
 
 /// Entries are `remote.<name>.url<newline><address><NUL>`. A remote may have several addresses;
 /// the first is the one that is fetched from.
-fn read(bytes: &[u8]) -> Vec<RemoteEntry> {
+pub(super) fn read(bytes: &[u8]) -> Vec<RemoteEntry> {
     let mut remotes: Vec<RemoteEntry> = Vec::new();
     for entry in bytes.split(|byte| *byte == 0) {
         let entry = String::from_utf8_lossy(entry);

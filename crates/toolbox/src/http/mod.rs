@@ -6,6 +6,8 @@
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod number;
 pub(crate) mod query;
 pub(crate) mod reply;

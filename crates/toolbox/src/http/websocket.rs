@@ -121,7 +121,7 @@ impl Upgrade {
     }
 }
 
-fn offered(headers: &HeaderMap) -> Vec<HeaderValue> {
+pub(crate) fn offered(headers: &HeaderMap) -> Vec<HeaderValue> {
     headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
@@ -131,7 +131,7 @@ fn offered(headers: &HeaderMap) -> Vec<HeaderValue> {
         .collect()
 }
 
-fn choose(offered: &[HeaderValue]) -> Option<&HeaderValue> {
+pub(crate) fn choose(offered: &[HeaderValue]) -> Option<&HeaderValue> {
     offered
         .iter()
         .find(|token| token.as_bytes() == PTY_EXIT_CONTROL.as_bytes())

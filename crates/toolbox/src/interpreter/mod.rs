@@ -9,6 +9,8 @@ mod cell;
 mod context;
 mod ending;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod leftovers;
 mod protocol;
 mod python;

@@ -10,6 +10,8 @@ mod completion;
 mod document;
 mod documents;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod index;
 mod language;
 mod message;

@@ -36,7 +36,7 @@ pub(super) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Socket {
     pub(super) port: u16,
-    address: IpAddr,
+    pub(super) address: IpAddr,
     inode: u64,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn sockets() -> Vec<Socket> {
     sockets
 }
 
-fn parse(table: &str) -> Vec<Socket> {
+pub(super) fn parse(table: &str) -> Vec<Socket> {
     table.lines().skip(1).filter_map(listening).collect()
 }
 
@@ -180,7 +180,7 @@ impl Search {
     }
 }
 
-fn inode(link: &str) -> Option<u64> {
+pub(super) fn inode(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?
         .strip_suffix(']')?
         .parse()

@@ -2,6 +2,8 @@
 //!
 //! Only loopback is ever connected to. Must not: resolve names or listen.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listeners;
 pub(crate) mod ports;
 pub(crate) mod proxy;

@@ -76,7 +76,7 @@ pub(crate) async fn proxy(
 }
 
 /// What follows the port, byte for byte as it was sent.
-fn target(uri: &Uri, port: &str) -> Option<Uri> {
+pub(super) fn target(uri: &Uri, port: &str) -> Option<Uri> {
     let all = uri.path_and_query()?.as_str();
     let rest = all.strip_prefix("/proxy/")?.strip_prefix(port)?;
     if rest.starts_with('/') {

@@ -12,6 +12,8 @@ pub(crate) mod code_run;
 pub(crate) mod durable;
 pub(crate) mod execute;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod log;
 mod output;
 mod reaper;

@@ -200,10 +200,10 @@ pub(crate) fn is_gone(root: Pid) -> bool {
 
 /// Parent and session of a live process.
 #[derive(Clone, Copy, Debug)]
-struct Kin {
-    pid: i32,
-    parent: i32,
-    session: i32,
+pub(super) struct Kin {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) session: i32,
 }
 
 fn members_of(root: Pid, all: &[Kin]) -> Vec<Pid> {
@@ -247,7 +247,7 @@ fn processes() -> Vec<Kin> {
         .collect()
 }
 
-fn kin(pid: i32, stat: &[u8]) -> Option<Kin> {
+pub(super) fn kin(pid: i32, stat: &[u8]) -> Option<Kin> {
     // The name before the last parenthesis may contain anything.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;

@@ -12,6 +12,8 @@
 mod arguments;
 pub(crate) mod broker;
 pub(crate) mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod terminal;
 mod wire;
 

@@ -2,9 +2,8 @@
 //!
 //! Blocking. Must not: trust the folder's content; people put things there.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,7 +87,7 @@ impl Entry {
     }
 
     /// What a file's name says; nothing when it is not one of ours.
-    fn parse(path: PathBuf) -> Option<Self> {
+    pub(super) fn parse(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         let stem = name.strip_suffix(".mp4")?;
         let id = stem.get(..UUID_CHARACTERS).filter(|id| is_id(id))?;
@@ -151,7 +150,7 @@ pub(super) fn find(folder: &Path, id: &str) -> Option<Entry> {
 
 /// What the end of a film's file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Index {
+pub(super) struct Index {
     /// Of the film; `None` when it is not told as ffmpeg tells it.
     length: Option<Duration>,
 }
@@ -159,16 +158,20 @@ struct Index {
 /// The file's index, which is written last: without it nobody can play it.
 fn index(path: &Path) -> io::Result<Option<Index>> {
     let Readable { file, size, .. } = content::open(path).map_err(io::Error::other)?;
+    index_in(file, size)
+}
+
+pub(super) fn index_in(mut file: impl Read + Seek, size: u64) -> io::Result<Option<Index>> {
     let mut at = 0;
     for _ in 0..BOXES_MAX {
-        if at + 16 > size {
+        if size.checked_sub(at).is_none_or(|left| left < 16) {
             return Ok(None);
         }
         let mut head = [0; 16];
-        file.read_exact_at(&mut head, at)?;
+        read_at(&mut file, &mut head, at)?;
         let (short, kind, long) = (&head[..4], &head[4..8], &head[8..]);
         if kind == b"moov" {
-            let length = length(&file, at + 8);
+            let length = length(&mut file, at + 8);
             return Ok(Some(Index { length }));
         }
         let length = match number(short) {
@@ -187,9 +190,9 @@ fn index(path: &Path) -> io::Result<Option<Index>> {
 
 /// The length that the index begins with: units and units per second, behind two dates. The
 /// second version has dates and units in 64 bits.
-fn length(file: &File, at: u64) -> Option<Duration> {
+fn length(file: &mut (impl Read + Seek), at: u64) -> Option<Duration> {
     let mut head = [0; 40];
-    file.read_exact_at(&mut head, at).ok()?;
+    read_at(file, &mut head, at).ok()?;
     let (scale, units) = match (&head[4..8], head[8]) {
         (b"mvhd", 0) => (&head[20..24], &head[24..28]),
         (b"mvhd", 1) => (&head[28..32], &head[32..40]),
@@ -199,6 +202,11 @@ fn length(file: &File, at: u64) -> Option<Duration> {
     let seconds = Duration::from_secs(units.checked_div(scale)?);
     // A scale has 32 bits, so this cannot overflow.
     Some(seconds + Duration::from_nanos(units % scale * NANOS_PER_SECOND / scale))
+}
+
+fn read_at(file: &mut (impl Read + Seek), buffer: &mut [u8], at: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(buffer)
 }
 
 fn number(bytes: &[u8]) -> u64 {

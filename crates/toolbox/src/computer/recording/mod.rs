@@ -6,6 +6,8 @@
 //! Next: `film` for one under way, `library` for the files, `routes` and `page` for what is served.
 
 mod film;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod library;
 pub(crate) mod page;
 pub(crate) mod routes;

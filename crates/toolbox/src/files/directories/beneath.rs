@@ -180,7 +180,7 @@ impl Place {
 }
 
 /// The name without what is only decoration: slashes at either end, dots between.
-fn relative(name: &[u8]) -> PathBuf {
+pub(super) fn relative(name: &[u8]) -> PathBuf {
     let path = Path::new(OsStr::from_bytes(name));
     let parts = path.components();
     let parts = parts.filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));

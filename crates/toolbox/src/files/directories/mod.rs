@@ -5,6 +5,8 @@
 //! Next: `pack`, `unpack`; `beneath` for the kernel's part, `headers` for what entries say.
 
 mod beneath;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod pack;
 mod pipe;

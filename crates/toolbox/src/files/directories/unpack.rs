@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::Refusal;
 use super::beneath::{Place, Root};
 use super::headers::{Ahead, Entry, Kind};
-use super::pipe::Reader;
 use crate::files::Error;
 
 /// Their modes are remembered to the end.
@@ -34,7 +33,7 @@ struct Unpacking {
     done: Unpacked,
 }
 
-pub(super) fn unpack(path: &Path, body: Reader) -> Result<Unpacked, Refusal> {
+pub(super) fn unpack(path: &Path, body: impl Read) -> Result<Unpacked, Refusal> {
     let root = Root::open(path).map_err(Error::at(path))?;
     let mut unpacking = Unpacking {
         root,

@@ -8,6 +8,8 @@
 //! Must not: speak HTTP except in `routes` and `logs`.
 //! Next: `shell` for how commands reach it, `wire` for what which client is told.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod logs;
 pub(crate) mod routes;
 mod scratch;

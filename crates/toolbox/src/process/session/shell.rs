@@ -26,6 +26,9 @@ use crate::toolbox::Toolbox;
 
 /// Other bytes on the pipe of answers are the shell's own words; more are not held back.
 const ANSWER_BYTES_MAX: usize = 256;
+const READ_BYTES: usize = 4096;
+/// Of what a shell that has ended left behind: a full pipe. Somebody else may go on writing.
+const LAST_READS_MAX: usize = (64 << 10) / READ_BYTES;
 
 /// A command that waits for its turn.
 #[derive(Debug)]
@@ -216,29 +219,25 @@ impl Running {
     }
 }
 
-/// What comes from the shell itself: answers, and the words of traps and of failed redirections,
-/// which belong to the command that ran.
+/// What comes from the shell itself.
 #[derive(Debug)]
 struct Answers {
     pipe: pipe::Receiver,
-    token: Vec<u8>,
-    unread: Vec<u8>,
+    said: Said,
 }
 
 impl Answers {
     fn new(pipe: pipe::Receiver, token: &str) -> Self {
-        Self {
-            pipe,
-            token: format!("{token} ").into_bytes(),
-            unread: Vec::new(),
-        }
+        let said = Said::new(token);
+        Self { pipe, said }
     }
 
     /// The next exit code. Pending once the shell is gone: its exit is seen elsewhere. Safe to
     /// drop at any await.
     async fn next(&mut self, process: &Process) -> i32 {
         loop {
-            if let Some(code) = self.take(process) {
+            let words = |words: &[u8]| process.log.push(Stream::Output, words);
+            if let Some(code) = self.said.take(words) {
                 return code;
             }
             if self.pipe.readable().await.is_err() || self.read() == Some(0) {
@@ -249,37 +248,87 @@ impl Answers {
 
     /// What the shell said last.
     fn rest(&mut self, process: &Process) -> Option<i32> {
-        while self.read().is_some_and(|length| length > 0) {}
-        let code = self.take(process);
-        process.log.push(Stream::Output, &self.unread);
-        self.unread.clear();
+        let mut words = |words: &[u8]| process.log.push(Stream::Output, words);
+        for _ in 0..LAST_READS_MAX {
+            if self.read().is_none_or(|length| length == 0) {
+                break;
+            }
+        }
+        let code = self.said.take(&mut words);
+        self.said.rest(words);
         code
     }
 
     fn read(&mut self) -> Option<usize> {
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; READ_BYTES];
         let length = self.pipe.try_read(&mut buffer).ok()?;
-        self.unread.extend_from_slice(&buffer[..length]);
+        self.said.hear(&buffer[..length]);
         Some(length)
     }
+}
 
-    /// An exit code if one was said, after everything before it went to the log.
-    fn take(&mut self, process: &Process) -> Option<i32> {
-        let Some(start) = memchr::memmem::find(&self.unread, &self.token) else {
-            // Enough is held back to recognize an answer that has only begun.
-            let words = self.unread.len().saturating_sub(ANSWER_BYTES_MAX);
-            process.log.push(Stream::Output, &self.unread[..words]);
-            self.unread.drain(..words);
-            return None;
-        };
-        let answer = &self.unread[start + self.token.len()..];
-        let length = memchr::memchr(b'\n', answer)?;
-        let code = std::str::from_utf8(&answer[..length]).ok();
-        let code = code.and_then(|text| text.parse().ok()).unwrap_or(-1);
-        let end = start + self.token.len() + length + 1;
-        process.log.push(Stream::Output, &self.unread[..start]);
-        self.unread.drain(..end);
-        Some(code)
+/// Answers, and among them the words of traps and of failed redirections, which belong to the
+/// command that ran.
+#[derive(Debug)]
+pub(super) struct Said {
+    token: Vec<u8>,
+    unread: Vec<u8>,
+}
+
+impl Said {
+    pub(super) fn new(token: &str) -> Self {
+        Self {
+            token: format!("{token} ").into_bytes(),
+            unread: Vec::new(),
+        }
+    }
+
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
+    }
+
+    /// An exit code if one was said, after everything before it went to `words`.
+    pub(super) fn take(&mut self, mut words: impl FnMut(&[u8])) -> Option<i32> {
+        loop {
+            let Some(start) = memchr::memmem::find(&self.unread, &self.token) else {
+                // Enough is held back to recognize an answer that has only begun.
+                let length = self.unread.len().saturating_sub(ANSWER_BYTES_MAX);
+                self.pass_on(length, &mut words);
+                return None;
+            };
+            let after = start + self.token.len();
+            let answer = &self.unread[after..];
+            let answer = &answer[..answer.len().min(ANSWER_BYTES_MAX)];
+            let Some(length) = memchr::memchr(b'\n', answer) else {
+                // A program may find out the token and say it without an end.
+                let is_answer = answer.len() < ANSWER_BYTES_MAX;
+                self.pass_on(if is_answer { start } else { after }, &mut words);
+                if is_answer {
+                    return None;
+                }
+                continue;
+            };
+            let code = std::str::from_utf8(&answer[..length]).ok();
+            let code = code.and_then(|text| text.parse().ok()).unwrap_or(-1);
+            self.pass_on(start, &mut words);
+            self.unread.drain(..self.token.len() + length + 1);
+            return Some(code);
+        }
+    }
+
+    /// Whatever is left was no answer.
+    pub(super) fn rest(&mut self, words: impl FnMut(&[u8])) {
+        self.pass_on(self.unread.len(), words);
+    }
+
+    fn pass_on(&mut self, length: usize, mut words: impl FnMut(&[u8])) {
+        words(&self.unread[..length]);
+        self.unread.drain(..length);
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.unread.len()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::toolbox::Toolbox;
 
 const FRAME_BYTES_MAX: usize = 32 << 10;
 /// A subprotocol by which variables travel.
-const ENVS: &str = "X-Daytona-Pty-Envs~";
+pub(super) const ENVS: &str = "X-Daytona-Pty-Envs~";
 const CLOSE_DONE: u16 = 1000;
 const CLOSE_FAILED: u16 = 1011;
 
@@ -37,7 +37,7 @@ pub(crate) async fn create_connect(
     let new = NewTerminal {
         id: query.required("id")?.to_owned(),
         cwd: query.get("cwd").map(str::to_owned),
-        envs: envs(&upgrade)?,
+        envs: envs(upgrade.offered())?,
         size: Size::new(query.number("cols")?, query.number("rows")?)?,
         lazy_start: false,
     };
@@ -73,8 +73,8 @@ async fn refuse(mut socket: Socket, reason: String) {
     }
 }
 
-fn envs(upgrade: &Upgrade) -> Result<Variables, Failure> {
-    let Some(text) = upgrade.offered().find_map(|token| token.strip_prefix(ENVS)) else {
+pub(super) fn envs<'u>(mut offered: impl Iterator<Item = &'u str>) -> Result<Variables, Failure> {
+    let Some(text) = offered.find_map(|token| token.strip_prefix(ENVS)) else {
         return Ok(Variables::new());
     };
     let json = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));

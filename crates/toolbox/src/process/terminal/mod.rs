@@ -8,6 +8,8 @@
 
 pub(crate) mod connect;
 mod device;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod routes;
 pub(crate) mod web;
 

@@ -24,10 +24,18 @@ const READ_BYTES_MAX: usize = 32 << 10;
 const CLOSE_DONE: u16 = 1000;
 const CLOSE_FAILED: u16 = 1011;
 
-#[derive(Debug, Deserialize)]
-struct Resize {
-    rows: u64,
-    cols: u64,
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Resize {
+    pub(super) rows: u64,
+    pub(super) cols: u64,
+}
+
+impl Resize {
+    /// Only an object: a list of two numbers is something that people type.
+    pub(super) fn read(message: &[u8]) -> Option<Self> {
+        let is_object = message.trim_ascii_start().starts_with(b"{");
+        is_object.then(|| serde_json::from_slice(message).ok())?
+    }
 }
 
 pub(crate) async fn connect(
@@ -65,7 +73,7 @@ async fn join(mut socket: Socket, terminal: &Terminal) {
     let typing = async {
         while let Some(message) = socket.receiver.next().await {
             let bytes = message.into_bytes();
-            if let Ok(Resize { rows, cols }) = serde_json::from_slice(&bytes) {
+            if let Some(Resize { rows, cols }) = Resize::read(&bytes) {
                 // A size that no screen has is not worth ending a session for.
                 let _refused =
                     Size::new(Some(cols), Some(rows)).and_then(|size| terminal.resize(size));
@@ -111,12 +119,12 @@ async fn show(sender: &mut Sender, process: &Process) -> Result<(), Gone> {
 
 /// Bytes as text, a character that is cut in two kept for the next time.
 #[derive(Debug, Default)]
-struct Text {
+pub(super) struct Text {
     half: Vec<u8>,
 }
 
 impl Text {
-    fn take(&mut self, bytes: &[u8]) -> String {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> String {
         let mut all = std::mem::take(&mut self.half);
         all.extend_from_slice(bytes);
         let mut chunks = all.utf8_chunks().peekable();
