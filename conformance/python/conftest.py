@@ -68,6 +68,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    # Nothing of a selection may apply to this release. `cargo xtask` fails when none of them ran any.
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.testscollected == 0 and chose(session.config):
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def chose(config: pytest.Config) -> bool:
+    """Whether the run is of a part: by word, or by path."""
+    return bool(config.option.keyword or config.option.markexpr or config.args_source is config.ArgsSource.ARGS)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield

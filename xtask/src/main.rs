@@ -7,6 +7,7 @@
 mod cargo_tests;
 mod ci;
 mod conformance;
+mod error_codes;
 mod fuzz;
 mod openapi;
 mod packages;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::run;
+use crate::{error_codes, run};
 
 /// Longer than this, a file is about more than one thing.
 const RUST_LINES_MAX: usize = 600;
@@ -37,11 +37,16 @@ struct File {
 
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut complaints = Vec::new();
-    for file in files()? {
-        for complaint in complain(&file, &run::root()) {
+    let files = files()?;
+    for file in &files {
+        for complaint in complain(file, &run::root()) {
             complaints.push(format!("{}: {complaint}", file.path));
         }
     }
+    let texts = files
+        .iter()
+        .map(|file| (file.path.as_str(), file.text.as_str()));
+    complaints.extend(error_codes::complaints(texts));
     for complaint in &complaints {
         run::line(complaint);
     }

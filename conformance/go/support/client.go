@@ -7,6 +7,7 @@ package support
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -61,6 +62,13 @@ func Same[T comparable](t *testing.T, got, wanted T) {
 	if got != wanted {
 		t.Fatalf("got %.400v, wanted %.400v", fmt.Sprintf("%#v", got), fmt.Sprintf("%#v", wanted))
 	}
+}
+
+// As is what the SDK hands on without a type, read as what it is.
+func As[T any](t *testing.T, untyped any) (value T) {
+	t.Helper()
+	Ok(t, json.Unmarshal(Must(json.Marshal(untyped))(t), &value))
+	return value
 }
 
 // Unique is a name that nothing else has.

@@ -126,7 +126,7 @@ pub struct Spare {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     pub id: SandboxId,
-    /// Newest generation whose goal the runner has reached or failed to reach.
+    /// Newest generation whose goal the runner has reached or failed to reach, or waits to begin.
     pub generation: Generation,
     pub incarnation: IncarnationId,
     pub state: ObservedState,
@@ -148,6 +148,11 @@ impl Eq for Phase {}
 pub enum ObservedState {
     /// The runner has nothing of it.
     Absent,
+    /// The goal of `generation` waits for its snapshot, which is being built. Not an answer.
+    Building {
+        /// When the build is ended if it has not ended by then; seconds since 1970.
+        until_unix: i64,
+    },
     Running {
         /// Unix socket of the toolbox, reachable by the server's group.
         toolbox_socket: String,

@@ -114,9 +114,12 @@ pub fn next_due(timers: &Timers, shown: Shown, last_active: Timestamp) -> Option
                 Some((last_active.after(of_minutes(minutes)), Due::Delete))
             }
         },
-        Shown::Creating | Shown::Starting | Shown::Resizing | Shown::Stopping | Shown::Error => {
-            None
-        }
+        Shown::Creating
+        | Shown::BuildingSnapshot
+        | Shown::Starting
+        | Shown::Resizing
+        | Shown::Stopping
+        | Shown::Error => None,
         Shown::Destroying | Shown::Destroyed => return None,
     };
     let by_ttl = timers.destroy_at.map(|at| (at, Due::Delete));

@@ -12,6 +12,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use sebring_api::runner::{SnapshotFacts, SnapshotStage};
@@ -20,8 +21,13 @@ use sebring_tasks::chain;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::recipe::run::LAYER_SECONDS_MAX;
 use crate::recipe::{self, LAYER_PREFIX, Places, Progress, Recipe};
 use crate::snapshots::{self, Snapshot, Snapshots};
+
+/// The last instant at which a build that has begun can end: its steps have their own limit, and
+/// measuring what it made takes seconds.
+const BUILD_MAX: Duration = Duration::from_secs(LAYER_SECONDS_MAX as u64 + 60);
 
 /// The snapshot with a desktop.
 pub const DESKTOP: &str = "desktop";
@@ -51,9 +57,32 @@ pub(crate) struct Failed {
 enum Stage {
     #[default]
     Unbuilt,
-    Building,
+    Building {
+        until_unix: i64,
+    },
     Done,
     Failed(String),
+}
+
+/// A build to wait for.
+#[derive(Debug)]
+pub(crate) struct Build {
+    /// When it has ended, one way or the other; seconds since 1970.
+    pub(crate) until_unix: i64,
+    stages: watch::Receiver<Stage>,
+}
+
+impl Build {
+    pub(crate) async fn ended(mut self) -> Result<(), Failed> {
+        let is_end = |stage: &Stage| matches!(stage, Stage::Done | Stage::Failed(_));
+        match self.stages.wait_for(is_end).await.as_deref() {
+            Ok(Stage::Failed(reason)) => Err(Failed {
+                reason: reason.clone(),
+            }),
+            // The channel lives as long as the runner.
+            Ok(Stage::Done | Stage::Unbuilt | Stage::Building { .. }) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// The builds of one runner.
@@ -71,29 +100,21 @@ impl Builds {
         }
     }
 
-    /// Resolves when `name` can be used, or is none that is made here.
-    pub(crate) async fn ensure(&self, name: &str) -> Result<(), Failed> {
-        if name != DESKTOP || is_built(&self.snapshots) {
-            return Ok(());
-        }
-        let mut stages = self.begin();
-        let ended = stages.wait_for(|stage| matches!(stage, Stage::Done | Stage::Failed(_)));
-        match ended.await.as_deref() {
-            Ok(Stage::Failed(reason)) => Err(Failed {
-                reason: reason.clone(),
-            }),
-            // The channel lives as long as we do.
-            Ok(Stage::Done | Stage::Unbuilt | Stage::Building) | Err(_) => Ok(()),
-        }
+    /// The build that `name` waits for; none when it can be used, or is not made here.
+    pub(crate) fn needed(&self, name: &str) -> Option<Build> {
+        let waits = name == DESKTOP && !is_built(&self.snapshots);
+        waits.then(|| self.begin())
     }
 
     /// Joins the build under way or begins one.
-    fn begin(&self) -> watch::Receiver<Stage> {
+    fn begin(&self) -> Build {
         let stage = self.stage.lock();
-        if matches!(*stage.borrow(), Stage::Building) {
-            return stage.subscribe();
+        if let Stage::Building { until_unix } = *stage.borrow() {
+            let stages = stage.subscribe();
+            return Build { until_unix, stages };
         }
-        stage.send_replace(Stage::Building);
+        let until_unix = latest_end_unix();
+        stage.send_replace(Stage::Building { until_unix });
         let (sender, snapshots) = (stage.clone(), self.snapshots.clone());
         // A thread that nothing waits for: what it runs ends with it, and it with the process.
         let thread = std::thread::Builder::new().name("build".to_owned());
@@ -125,7 +146,8 @@ impl Builds {
         if let Err(error) = spawned {
             stage.send_replace(Stage::Failed(format!("start a thread: {error}")));
         }
-        stage.subscribe()
+        let stages = stage.subscribe();
+        Build { until_unix, stages }
     }
 
     /// What can be built here and is not there yet, with how far it is.
@@ -140,7 +162,7 @@ impl Builds {
         }
         let stage = match &*self.stage.lock().borrow() {
             Stage::Unbuilt | Stage::Done => SnapshotStage::Unbuilt,
-            Stage::Building => SnapshotStage::Building,
+            Stage::Building { .. } => SnapshotStage::Building,
             Stage::Failed(reason) => SnapshotStage::Failed {
                 reason: reason.clone(),
             },
@@ -153,6 +175,16 @@ impl Builds {
             stage,
         })
     }
+}
+
+/// When a build that begins now has ended.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server is told an instant; nothing is decided by it here"
+)]
+fn latest_end_unix() -> i64 {
+    let since = (SystemTime::now() + BUILD_MAX).duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether it can be used, be it of an older recipe.
@@ -322,11 +354,12 @@ mod tests {
         let (pool, snapshots) = pool("fails");
         let builds = Builds::new(snapshots);
         for _ in 0..2 {
-            let failed = builds.ensure(DESKTOP).await.unwrap_err().to_string();
+            let build = builds.needed(DESKTOP).unwrap();
+            let failed = build.ended().await.unwrap_err().to_string();
             assert!(failed.contains("default snapshot's layer"), "{failed}");
         }
         assert_eq!(builds.offered(), None, "nothing to build it on");
-        builds.ensure("sebring-small").await.unwrap();
+        assert!(builds.needed("sebring-small").is_none());
         fs::remove_dir_all(pool).unwrap();
     }
 
@@ -366,17 +399,14 @@ mod tests {
         let (pool, snapshots) = pool("shared");
         let builds = Builds::new(snapshots);
         let stage = builds.stage.lock().clone();
-        stage.send_replace(Stage::Building);
-        let both = async { tokio::join!(builds.ensure(DESKTOP), builds.ensure(DESKTOP)) };
-        let end = async {
-            while stage.receiver_count() < 2 {
-                tokio::task::yield_now().await;
-            }
-            stage.send_replace(Stage::Failed("no network".to_owned()));
-        };
-        let (both, ()) = tokio::join!(both, end);
-        for one in [both.0, both.1] {
-            assert!(one.unwrap_err().to_string().contains("no network"));
+        let until_unix = latest_end_unix();
+        stage.send_replace(Stage::Building { until_unix });
+        let both = [(); 2].map(|()| builds.needed(DESKTOP).unwrap());
+        stage.send_replace(Stage::Failed("no network".to_owned()));
+        for one in both {
+            assert_eq!(one.until_unix, until_unix);
+            let failed = one.ended().await.unwrap_err().to_string();
+            assert!(failed.contains("no network"), "{failed}");
         }
         fs::remove_dir_all(pool).unwrap();
     }
@@ -397,7 +427,7 @@ mod tests {
         };
         snapshots.save(&snapshot).unwrap();
         let builds = Builds::new(snapshots);
-        builds.ensure(DESKTOP).await.unwrap();
+        assert!(builds.needed(DESKTOP).is_none());
         assert_eq!(builds.offered(), None);
         fs::remove_dir_all(pool).unwrap();
     }

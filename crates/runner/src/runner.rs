@@ -151,7 +151,10 @@ impl Runner {
             Err(observation) => return *observation,
         };
         let reached = seen
-            .wait_for(|observation| observation.generation >= generation)
+            .wait_for(|observation| {
+                let is_answer = !matches!(observation.state, ObservedState::Building { .. });
+                is_answer && observation.generation >= generation
+            })
             .await;
         match reached {
             Ok(observation) => observation.clone(),

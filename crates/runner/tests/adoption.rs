@@ -160,7 +160,9 @@ async fn a_runner_killed_while_it_creates_leaves_only_what_it_answers_for() {
                     let up = process.command(seen.id, &next).unwrap();
                     assert_eq!(sh(&socket_of(&up), "echo yes").1, "yes\n");
                 }
-                ObservedState::Absent | ObservedState::Failed { .. } => panic!("{seen:?}"),
+                ObservedState::Absent
+                | ObservedState::Building { .. }
+                | ObservedState::Failed { .. } => panic!("{seen:?}"),
             }
         }
         let known: Vec<String> = inventory

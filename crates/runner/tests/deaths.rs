@@ -49,7 +49,9 @@ async fn a_first_process_that_is_killed_during_set_up_is_never_reported_running(
         match &one.state {
             ObservedState::Running { .. } => expect_alive(&fixture, one),
             ObservedState::Failed { message, .. } => assert!(message.contains("died"), "{message}"),
-            ObservedState::Absent | ObservedState::Stopped { .. } => panic!("{one:?}"),
+            ObservedState::Absent
+            | ObservedState::Building { .. }
+            | ObservedState::Stopped { .. } => panic!("{one:?}"),
         }
     }
     fixture.close().await;

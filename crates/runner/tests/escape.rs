@@ -133,6 +133,11 @@ async fn files_of_the_host_and_its_kernel_are_out_of_reach() {
         "cat /proc/kmsg | head -c1 | grep .",
         "grep . /proc/keys",
         "grep . /proc/cmdline",
+        "grep . /proc/diskstats",
+        "grep . /proc/partitions",
+        "cat /sys/block/loop*/loop/backing_file",
+        "ls /sys/devices/virtual/block | grep .",
+        "ls /sys/fs/btrfs | grep .",
         "echo 1 > /proc/sys/kernel/core_pattern",
         "echo b > /proc/sysrq-trigger",
         "echo 1 > /proc/sys/net/ipv4/ip_forward",
@@ -157,6 +162,29 @@ async fn files_of_the_host_and_its_kernel_are_out_of_reach() {
     }
     // The log is open in PID 1 but is the host's file.
     sandbox.must_fail("cat /proc/1/fd/1");
+    fixture.close().await;
+}
+
+/// What the mount table shows of the host is listed in docs/threat-model.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mount_table_names_no_place_of_the_host() {
+    let fixture = Fixture::start().await;
+    let sandbox = fixture.up(spec()).await;
+    let shown = sandbox.must("cat /proc/mounts /proc/self/mountinfo");
+    for place in [&fixture.dirs.place.data_dir, &fixture.dirs.place.run_dir] {
+        let place = place.display().to_string();
+        assert!(!shown.contains(&place), "{place} in {shown}");
+    }
+    let id = sandbox.id.to_string();
+    assert!(!shown.contains(&id), "its folder in the pool: {shown}");
+    let of_the_pool: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.contains(" btrfs "))
+        .collect();
+    assert_eq!(of_the_pool.len(), 2, "the executable, in both: {shown}");
+    for line in of_the_pool {
+        assert!(line.contains("/.sebring/toolbox"), "{line}");
+    }
     fixture.close().await;
 }
 

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Fixture, deleted, eventually, running, socket_of, spec, stopped};
-use sebring_api::runner::{FailureCode, NetworkSpec, ObservedState, StopMode, StopReason};
+use sebring_api::runner::{
+    FailureCode, NetworkSpec, ObservedState, SandboxSpec, StopMode, StopReason,
+};
 use sebring_core::id::{Generation, SandboxId};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,6 +28,35 @@ async fn a_running_goal_gives_a_sandbox_that_answers_on_its_socket() {
         config.contains(r#""entrypoint":["sleep","infinity"]"#),
         "{config}"
     );
+    fixture.close().await;
+}
+
+/// Here the build fails at once: there is no layer beneath it.
+#[tokio::test(flavor = "multi_thread")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "compared with what the runner read from the same clock"
+)]
+async fn a_goal_that_waits_for_a_build_says_so_at_once_and_is_answered_when_that_has_ended() {
+    let fixture = Fixture::start().await;
+    let mut observations = fixture.runner.observations();
+    let desktop = SandboxSpec {
+        snapshot: "desktop".into(),
+        ..spec()
+    };
+    let id = SandboxId::random();
+    let answer = fixture.runner.command(id, running(3, desktop)).await;
+    let said = observations.recv().await.unwrap();
+    assert_eq!((said.id, said.generation), (id, Generation(3)));
+    let ObservedState::Building { until_unix } = said.state else {
+        panic!("{said:?}");
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let left = until_unix - i64::try_from(now.unwrap().as_secs()).unwrap();
+    assert!((1_200..1_300).contains(&left), "{left} s");
+    assert!(matches!(answer.state, ObservedState::Failed { .. }));
+    assert_eq!(observations.recv().await.unwrap(), answer);
+    fixture.runner.command(id, deleted(4)).await;
     fixture.close().await;
 }
 

@@ -239,6 +239,10 @@ impl Drop for Watch<'_> {
 pub(crate) fn toolbox_socket(sandbox: &Sandbox) -> Option<PathBuf> {
     match &sandbox.life.observed {
         Observed::Running { toolbox_socket, .. } => Some(PathBuf::from(toolbox_socket)),
-        Observed::Unseen | Observed::Stopped(_) | Observed::Failed(_) | Observed::Gone => None,
+        Observed::Unseen
+        | Observed::Building
+        | Observed::Stopped(_)
+        | Observed::Failed(_)
+        | Observed::Gone => None,
     }
 }

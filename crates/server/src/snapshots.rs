@@ -82,13 +82,6 @@ impl Catalog {
             .is_some_and(|known| known.asked.elapsed() < FRESH)
     }
 
-    /// Whether the runner, when it was last asked, could not use the snapshot of that name yet.
-    pub(crate) fn is_unbuilt(&self, name: &str) -> bool {
-        let known = self.known.read();
-        let mut facts = known.iter().flat_map(|known| &known.facts);
-        facts.any(|one| one.name == name && one.stage != SnapshotStage::Ready)
-    }
-
     pub(crate) fn is_known(&self) -> bool {
         self.known.read().is_some()
     }

@@ -25,14 +25,6 @@ pub(crate) fn sandbox(sandbox: &Sandbox, urls: &PublicUrls) -> public::Sandbox {
     }
 }
 
-/// A sandbox that waits for its snapshot says so. Only those who ask are told: it is the runner's
-/// affair, and no event of the sandbox.
-pub(crate) fn say_building(item: &mut public::SandboxListItem, is_unbuilt: bool) {
-    if is_unbuilt && item.state == SandboxState::Creating {
-        item.state = SandboxState::BuildingSnapshot;
-    }
-}
-
 pub(crate) fn list_item(sandbox: &Sandbox, urls: &PublicUrls) -> public::SandboxListItem {
     let timers = &sandbox.timers;
     public::SandboxListItem {
@@ -77,9 +69,11 @@ pub(crate) fn list_item(sandbox: &Sandbox, urls: &PublicUrls) -> public::Sandbox
         toolbox_proxy_url: urls.toolbox.clone(),
         unenforced_limits: match &sandbox.life.observed {
             Observed::Running { unenforced, .. } => unenforced.clone(),
-            Observed::Unseen | Observed::Stopped(_) | Observed::Failed(_) | Observed::Gone => {
-                Vec::new()
-            }
+            Observed::Unseen
+            | Observed::Building
+            | Observed::Stopped(_)
+            | Observed::Failed(_)
+            | Observed::Gone => Vec::new(),
         },
         created_at: sandbox.created_at.to_string(),
         updated_at: sandbox.updated_at.to_string(),
@@ -90,6 +84,7 @@ pub(crate) fn list_item(sandbox: &Sandbox, urls: &PublicUrls) -> public::Sandbox
 pub(crate) fn state(shown: Shown) -> SandboxState {
     match shown {
         Shown::Creating => SandboxState::Creating,
+        Shown::BuildingSnapshot => SandboxState::BuildingSnapshot,
         Shown::Starting => SandboxState::Starting,
         Shown::Started => SandboxState::Started,
         Shown::Resizing => SandboxState::Resizing,

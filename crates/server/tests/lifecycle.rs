@@ -92,32 +92,6 @@ async fn a_wait_that_is_over_answers_the_true_state() {
 }
 
 #[tokio::test]
-async fn a_sandbox_whose_snapshot_is_being_built_says_so_until_it_runs() {
-    let world = World::with_wait(Duration::from_millis(50)).await;
-    world.runner.start().await;
-    eventually("up", || world.handle.is_runner_up()).await;
-    let snapshot = world.get("/snapshots/desktop").await.ok();
-    assert_eq!(
-        (&snapshot["state"], &snapshot["mem"]),
-        (&json!("building"), &json!(4))
-    );
-    world.runner.hold();
-    let waiting = world
-        .post_json("/sandbox", json!({"snapshot": "desktop"}))
-        .await
-        .ok();
-    assert_eq!(waiting["state"], "building_snapshot");
-    let id = id_of(&waiting);
-    assert_eq!(world.state_of(&id).await, "building_snapshot");
-    let other = world.post_json("/sandbox", json!({})).await.ok();
-    assert_eq!(other["state"], "creating");
-    let listed = world.get("/sandbox?limit=10").await.ok();
-    assert!(listed.to_string().contains("building_snapshot"));
-    world.runner.release();
-    world.reaches(&id, "started").await;
-}
-
-#[tokio::test]
 async fn a_server_restart_in_the_middle_of_a_create_finishes_it() {
     let mut world = World::with_wait(Duration::from_millis(20)).await;
     let early = world.post_json("/sandbox", json!({})).await;

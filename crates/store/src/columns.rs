@@ -50,6 +50,7 @@ pub(crate) fn read_intent(intent: &str, why: &str, from: Option<Resources>) -> O
 pub(crate) fn observed_columns(observed: &Observed) -> (&'static str, &'static str, &str) {
     match observed {
         Observed::Unseen => ("unseen", "", ""),
+        Observed::Building => ("building", "", ""),
         Observed::Running { toolbox_socket, .. } => ("running", "", toolbox_socket),
         Observed::Stopped(StopReason::Asked) => ("stopped", "asked", ""),
         Observed::Stopped(StopReason::Exited) => ("stopped", "exited", ""),
@@ -68,6 +69,7 @@ pub(crate) fn read_observed(
 ) -> Option<Observed> {
     Some(match (observed, why) {
         ("unseen", _) => Observed::Unseen,
+        ("building", _) => Observed::Building,
         ("running", _) => Observed::Running {
             toolbox_socket: text,
             unenforced,

@@ -125,9 +125,11 @@ impl Tx<'_> {
         let (observed, observed_why, observed_text) = observed_columns(&sandbox.life.observed);
         let unenforced = match &sandbox.life.observed {
             Observed::Running { unenforced, .. } => to_json(unenforced),
-            Observed::Unseen | Observed::Stopped(_) | Observed::Failed(_) | Observed::Gone => {
-                "[]".into()
-            }
+            Observed::Unseen
+            | Observed::Building
+            | Observed::Stopped(_)
+            | Observed::Failed(_)
+            | Observed::Gone => "[]".into(),
         };
         let mut statement = self.connection.prepare_cached(sql)?;
         if columns == Columns::All {

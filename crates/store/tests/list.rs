@@ -56,6 +56,7 @@ fn every_life(world: &World) -> Vec<Sandbox> {
     };
     let observations = [
         Observed::Unseen,
+        Observed::Building,
         Observed::Running {
             toolbox_socket: "/s".into(),
             unenforced: vec![],

@@ -2,10 +2,10 @@
 //!
 //! Must not: look into results beyond the file that a suite writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::environments::{Node, Python};
+use super::environments::{Node, Python, suite};
 use super::golang::Go;
 use super::results::{self, Outcome};
 use super::server::Server;
@@ -116,8 +116,12 @@ const fn python(
 }
 
 impl Client {
-    pub(super) fn is_python(&self) -> bool {
-        matches!(self.suite, Suite::Python { .. })
+    /// Whether these arguments for pytest, if any, choose from what this client is run with.
+    pub(super) fn includes(&self, pytest: &[String]) -> bool {
+        match &self.suite {
+            Suite::Python { paths, .. } => selection(paths, pytest).is_some(),
+            Suite::Node { .. } | Suite::Browser | Suite::Go(_) => pytest.is_empty(),
+        }
     }
 
     /// Installs the packages, unless the cache has them.
@@ -142,9 +146,9 @@ impl Client {
                 let mut command = release.pytest()?;
                 command.args(["--sdk-mode", mode, "--results"]).arg(&log);
                 command.args(["-q", "--tb=short", "--show-capture=no"]);
-                command
-                    .args(if pytest.is_empty() { *paths } else { &[] })
-                    .args(pytest);
+                // What is collected unless an argument names something else.
+                command.args(["-o", &format!("testpaths={}", paths.join(" "))]);
+                command.args(selection(paths, pytest).unwrap_or_default());
                 command
             }
             Suite::Node { package } => {
@@ -175,5 +179,51 @@ impl Client {
             .join("results")
             .join(file)
             .with_extension("jsonl")
+    }
+}
+
+/// The arguments for a client that is run with `own` only: paths that lead elsewhere are left out,
+/// because its release may lack what those files import. `None` when no path is left of some.
+fn selection(own: &[&str], pytest: &[String]) -> Option<Vec<String>> {
+    let named = |argument: &String| {
+        let path = argument.split("::").next().unwrap_or_default();
+        let is_path = !path.is_empty() && suite("python").join(path).exists();
+        is_path.then(|| PathBuf::from(path))
+    };
+    let is_own = |path: &Path| {
+        own.iter()
+            .any(|own| path.starts_with(own) || Path::new(own).starts_with(path))
+    };
+    let kept: Vec<String> = pytest
+        .iter()
+        .filter(|argument| named(argument).is_none_or(|path| is_own(&path)))
+        .cloned()
+        .collect();
+    let has_path = |arguments: &[String]| arguments.iter().any(|one| named(one).is_some());
+    (has_path(&kept) || !has_path(pytest)).then_some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(own: &[&str], arguments: &str) -> Option<String> {
+        let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+        selection(own, &arguments).map(|kept| kept.join(" "))
+    }
+
+    #[test]
+    fn a_selection_never_leads_a_client_to_files_that_it_is_not_run_with() {
+        let sdk = &["sdk"];
+        let one = |text: &str| Some(text.to_owned());
+        assert_eq!(selected(sdk, "-k files"), one("-k files"));
+        assert_eq!(selected(sdk, "wire"), None);
+        assert_eq!(selected(sdk, "wire/test_bodies.py::test_x -x"), None);
+        assert_eq!(selected(sdk, "wire sdk -x"), one("sdk -x"));
+        assert_eq!(
+            selected(WAITING, "sdk/test_events.py::test_x"),
+            one("sdk/test_events.py::test_x")
+        );
+        assert_eq!(selected(WAITING, "sdk/test_files.py"), None);
     }
 }

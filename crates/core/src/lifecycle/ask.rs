@@ -41,7 +41,7 @@ pub fn created(now: Timestamp) -> Record {
 pub fn ask_start(record: &Record, now: Timestamp) -> Result<Option<Record>, Refusal> {
     match shown_state(record) {
         Shown::Stopped | Shown::Error => Ok(Some(start(record, now))),
-        Shown::Creating | Shown::Starting | Shown::Started => Ok(None),
+        Shown::Creating | Shown::BuildingSnapshot | Shown::Starting | Shown::Started => Ok(None),
         Shown::Resizing | Shown::Stopping => Err(Refusal::Changing),
         Shown::Destroying | Shown::Destroyed => Err(Refusal::Deleting),
     }
@@ -51,6 +51,7 @@ pub fn ask_start(record: &Record, now: Timestamp) -> Result<Option<Record>, Refu
 pub fn ask_stop(record: &Record, mode: StopMode) -> Result<Option<Record>, Refusal> {
     match shown_state(record) {
         Shown::Creating
+        | Shown::BuildingSnapshot
         | Shown::Starting
         | Shown::Started
         | Shown::Resizing
@@ -86,9 +87,11 @@ pub fn ask_recover(
                 next(record, Intent::Stopped(WhyStopped::Asked(StopMode::Force)))
             }
         }),
-        Shown::Creating | Shown::Starting | Shown::Stopping | Shown::Resizing => {
-            Err(Refusal::Changing)
-        }
+        Shown::Creating
+        | Shown::BuildingSnapshot
+        | Shown::Starting
+        | Shown::Stopping
+        | Shown::Resizing => Err(Refusal::Changing),
         Shown::Started | Shown::Stopped => Err(Refusal::NotErrored),
         Shown::Destroying | Shown::Destroyed => Err(Refusal::Deleting),
     }
@@ -107,9 +110,11 @@ pub fn ask_resize(record: &Record, from: Resources) -> Result<Record, Refusal> {
         Shown::Started => Ok(next(record, Intent::Running(WhyRunning::Resized { from }))),
         Shown::Stopped => Ok(next(record, Intent::Stopped(WhyStopped::Resized { from }))),
         Shown::Error => Err(Refusal::Errored),
-        Shown::Creating | Shown::Starting | Shown::Stopping | Shown::Resizing => {
-            Err(Refusal::Changing)
-        }
+        Shown::Creating
+        | Shown::BuildingSnapshot
+        | Shown::Starting
+        | Shown::Stopping
+        | Shown::Resizing => Err(Refusal::Changing),
         Shown::Destroying | Shown::Destroyed => Err(Refusal::Deleting),
     }
 }
@@ -121,13 +126,16 @@ pub fn ask_settings(record: &Record, now: Timestamp) -> Result<Option<Record>, R
     match shown_state(record) {
         Shown::Started => Ok(Some(adjusted())),
         // The bring-up under way may have read the old policy already, so it is told again.
-        Shown::Creating | Shown::Starting => Ok(Some(match &record.intent {
-            Intent::Running(why) => Record {
-                deadline: Some(now.after(BRING_UP_MAX)),
-                ..next(record, Intent::Running(why.clone()))
-            },
-            Intent::Stopped(_) | Intent::Deleted => adjusted(),
-        })),
+        Shown::Creating | Shown::BuildingSnapshot | Shown::Starting => {
+            Ok(Some(match &record.intent {
+                Intent::Running(why) => Record {
+                    // That of a build may be later.
+                    deadline: record.deadline.max(Some(now.after(BRING_UP_MAX))),
+                    ..next(record, Intent::Running(why.clone()))
+                },
+                Intent::Stopped(_) | Intent::Deleted => adjusted(),
+            }))
+        }
         Shown::Stopped | Shown::Stopping | Shown::Error => Ok(None),
         Shown::Resizing => Err(Refusal::Changing),
         Shown::Destroying | Shown::Destroyed => Err(Refusal::Deleting),

@@ -33,6 +33,8 @@ pub enum Goal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shown {
     Creating,
+    /// On its way up, once its snapshot is made.
+    BuildingSnapshot,
     Starting,
     Started,
     Resizing,
@@ -44,8 +46,9 @@ pub enum Shown {
 }
 
 impl Shown {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Creating,
+        Self::BuildingSnapshot,
         Self::Starting,
         Self::Started,
         Self::Resizing,
@@ -60,6 +63,7 @@ impl Shown {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "creating",
+            Self::BuildingSnapshot => "building_snapshot",
             Self::Starting => "starting",
             Self::Started => "started",
             Self::Resizing => "resizing",
@@ -79,6 +83,7 @@ pub fn decide(record: &Record, now: Timestamp) -> Step {
         Intent::Deleted => match record.observed {
             Observed::Gone => Step::Rest,
             Observed::Unseen
+            | Observed::Building
             | Observed::Running { .. }
             | Observed::Stopped(_)
             | Observed::Failed(_) => Step::Ensure(Goal::Deleted),
@@ -106,8 +111,8 @@ fn decide_running(record: &Record, why: &WhyRunning, now: Timestamp) -> Step {
             WhyRunning::Resized { from } => Step::RevertResize { to: *from },
             WhyRunning::Created | WhyRunning::Started | WhyRunning::Adjusted => Step::Rest,
         },
-        // An answered intent is never unseen; asking again is harmless.
-        Observed::Unseen => Step::Ensure(Goal::Running),
+        // An answered intent is neither; asking again is harmless.
+        Observed::Unseen | Observed::Building => Step::Ensure(Goal::Running),
         Observed::Running { .. } | Observed::Stopped(_) | Observed::Gone => Step::Rest,
     }
 }
@@ -125,7 +130,7 @@ fn decide_stopped(record: &Record, why: &WhyStopped) -> Step {
             WhyStopped::Resized { from } => Step::RevertResize { to: *from },
             WhyStopped::Asked(_) | WhyStopped::Ended => Step::Rest,
         },
-        Observed::Unseen | Observed::Running { .. } => Step::Ensure(goal),
+        Observed::Unseen | Observed::Building | Observed::Running { .. } => Step::Ensure(goal),
     }
 }
 
@@ -138,7 +143,11 @@ fn ended_by_itself(record: &Record, why: &WhyRunning) -> bool {
     };
     match record.observed {
         Observed::Stopped(_) => record.is_answered() || adjusts_a_running_one,
-        Observed::Unseen | Observed::Running { .. } | Observed::Failed(_) | Observed::Gone => false,
+        Observed::Unseen
+        | Observed::Building
+        | Observed::Running { .. }
+        | Observed::Failed(_)
+        | Observed::Gone => false,
     }
 }
 
@@ -165,12 +174,15 @@ fn shown_running(record: &Record, why: &WhyRunning) -> Shown {
         WhyRunning::Resized { .. } => Shown::Resizing,
         WhyRunning::Adjusted => match record.observed {
             Observed::Running { .. } => Shown::Started,
-            Observed::Unseen | Observed::Stopped(_) | Observed::Failed(_) | Observed::Gone => {
-                Shown::Starting
-            }
+            Observed::Unseen
+            | Observed::Building
+            | Observed::Stopped(_)
+            | Observed::Failed(_)
+            | Observed::Gone => Shown::Starting,
         },
     };
     match record.observed {
+        Observed::Building => Shown::BuildingSnapshot,
         _ if !record.is_answered() => under_way,
         Observed::Running { .. } => Shown::Started,
         Observed::Failed(_) => match why {
@@ -194,8 +206,10 @@ fn shown_stopped(record: &Record, why: &WhyStopped) -> Shown {
             WhyStopped::Asked(_) if !record.is_answered() => Shown::Stopping,
             WhyStopped::Resized { .. } | WhyStopped::Asked(_) | WhyStopped::Ended => Shown::Stopped,
         },
-        Observed::Unseen | Observed::Running { .. } | Observed::Failed(_) | Observed::Gone => {
-            Shown::Stopping
-        }
+        Observed::Unseen
+        | Observed::Building
+        | Observed::Running { .. }
+        | Observed::Failed(_)
+        | Observed::Gone => Shown::Stopping,
     }
 }

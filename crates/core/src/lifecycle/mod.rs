@@ -38,7 +38,8 @@ use crate::id::Generation;
 use crate::resources::Resources;
 
 /// How long a bring-up may take before it is called failed. Far above any honest bring-up, so that
-/// only a runner that is gone or stuck meets it; the runner's late success still counts.
+/// that only a runner that is gone or stuck meets it; the runner's late success still counts. Where
+/// a snapshot is built first, it counts from the latest end of that build.
 pub const BRING_UP_MAX: Duration = Duration::from_secs(300);
 
 /// All that is stored about the life of one sandbox.
@@ -104,6 +105,8 @@ pub enum StopMode {
 pub enum Observed {
     /// No runner has said anything yet.
     Unseen,
+    /// The runner makes its snapshot first, which has a deadline of its own.
+    Building,
     Running {
         toolbox_socket: String,
         /// Limits that the host could not enforce.

@@ -4,14 +4,16 @@
 
 use super::ask::next;
 use super::{
-    Failure, FailureCode, Intent, Observed, Record, StopMode, StopReason, WhyRunning, WhyStopped,
+    BRING_UP_MAX, Failure, FailureCode, Intent, Observed, Record, StopMode, StopReason, WhyRunning,
+    WhyStopped,
 };
+use crate::clock::Timestamp;
 use crate::id::Generation;
 
 /// What a runner says about one sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The generation whose goal was reached or failed.
+    /// The generation whose goal was reached or failed, or waits for a build.
     pub generation: Generation,
     pub state: Reported,
 }
@@ -19,6 +21,10 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reported {
     Absent,
+    /// It has begun, and waits for its snapshot, whose build ends by then one way or the other.
+    Building {
+        until: Timestamp,
+    },
     Running {
         toolbox_socket: String,
         unenforced: Vec<String>,
@@ -33,6 +39,7 @@ pub enum Reported {
 pub fn absorb(record: &Record, report: &Report) -> Record {
     let observed = match &report.state {
         Reported::Absent => return absorb_absence(record),
+        Reported::Building { until } => return absorb_build(record, report.generation, *until),
         Reported::Running {
             toolbox_socket,
             unenforced,
@@ -61,6 +68,27 @@ pub fn absorb(record: &Record, report: &Report) -> Record {
     }
 }
 
+/// A build answers no intent. It counts for the newest one alone, and gives it as long again as any
+/// bring-up has.
+fn absorb_build(record: &Record, generation: Generation, until: Timestamp) -> Record {
+    let waits = matches!(record.intent, Intent::Running(_))
+        && !record.is_answered()
+        && generation == record.generation;
+    let observed = match record.observed {
+        Observed::Unseen | Observed::Building | Observed::Failed(_) => Observed::Building,
+        // What is known of a disk is worth more.
+        Observed::Running { .. } | Observed::Stopped(_) | Observed::Gone => return record.clone(),
+    };
+    if !waits {
+        return record.clone();
+    }
+    Record {
+        observed,
+        deadline: Some(until.after(BRING_UP_MAX)),
+        ..record.clone()
+    }
+}
+
 /// A runner that is told to keep an ended sandbox stopped answers that it was asked to; the reason
 /// for which it ended is what its owner wants to know.
 fn keep_cause(record: &Record, reported: StopReason) -> StopReason {
@@ -74,7 +102,9 @@ fn absorb_absence(record: &Record) -> Record {
     let observed = match (&record.intent, &record.observed) {
         (Intent::Deleted, _) => Observed::Gone,
         // Not there yet, or already known to have failed.
-        (_, Observed::Unseen | Observed::Failed(_) | Observed::Gone) => return record.clone(),
+        (_, Observed::Unseen | Observed::Building | Observed::Failed(_) | Observed::Gone) => {
+            return record.clone();
+        }
         (_, Observed::Running { .. } | Observed::Stopped(_)) => Observed::Failed(Failure {
             code: FailureCode::Lost,
             message: "its host has nothing of this sandbox any more".into(),

@@ -44,7 +44,12 @@ fn running() -> Observed {
 }
 
 fn observations() -> Vec<Observed> {
-    let mut all = vec![Observed::Unseen, running(), Observed::Gone];
+    let mut all = vec![
+        Observed::Unseen,
+        Observed::Building,
+        running(),
+        Observed::Gone,
+    ];
     all.extend(
         [
             StopReason::Asked,
@@ -115,6 +120,7 @@ fn a_resting_record_is_shown_settled_and_a_moving_one_is_not_started_twice() {
         let settled = match shown_state(&record) {
             Shown::Started | Shown::Stopped | Shown::Error | Shown::Destroyed => true,
             Shown::Creating
+            | Shown::BuildingSnapshot
             | Shown::Starting
             | Shown::Resizing
             | Shown::Stopping
@@ -282,6 +288,50 @@ fn a_passed_deadline_is_given_up_and_a_late_success_still_counts() {
 }
 
 #[test]
+fn the_deadline_does_not_run_while_a_build_with_one_of_its_own_does() {
+    let until = NOW.after(BRING_UP_MAX * 4);
+    let building = absorb(&created(NOW), &report(1, Reported::Building { until }));
+    assert_eq!(shown_state(&building), Shown::BuildingSnapshot);
+    for now in [NOW, NOW.after(BRING_UP_MAX), until] {
+        assert_eq!(decide(&building, now), Step::Ensure(Goal::Running));
+    }
+    let end = until.after(BRING_UP_MAX);
+    assert_eq!(
+        decide(&building, end),
+        Step::GiveUp,
+        "or nobody would notice"
+    );
+    let told_again = ask_settings(&building, NOW).unwrap().unwrap();
+    assert_eq!(shown_state(&told_again), Shown::BuildingSnapshot);
+    assert_eq!(decide(&told_again, until), Step::Ensure(Goal::Running));
+    let failure = Failure {
+        code: FailureCode::HostError,
+        message: "m".into(),
+    };
+    let failed = absorb(&building, &report(1, Reported::Failed(failure)));
+    assert_eq!(shown_state(&failed), Shown::Error);
+    let again = ask_start(&failed, until).unwrap().unwrap();
+    assert_eq!(shown_state(&again), Shown::Starting);
+    let built_again = absorb(&again, &report(2, Reported::Building { until: end }));
+    assert_eq!(shown_state(&built_again), Shown::BuildingSnapshot);
+}
+
+#[test]
+fn a_build_counts_for_a_sandbox_that_waits_for_it_and_no_other() {
+    let building = |generation| report(generation, Reported::Building { until: NOW });
+    let running = live(WhyRunning::Created);
+    assert_eq!(absorb(&running, &building(2)), running, "heard late");
+    let fresh = created(NOW);
+    let stopping = ask_stop(&fresh, StopMode::Force).unwrap().unwrap();
+    for generation in [1, 2] {
+        assert_eq!(absorb(&stopping, &building(generation)), stopping);
+    }
+    let deleting = ask_delete(&absorb(&fresh, &building(1))).unwrap();
+    assert_eq!(shown_state(&deleting), Shown::Destroying);
+    assert_eq!(decide(&deleting, NOW), Step::Ensure(Goal::Deleted));
+}
+
+#[test]
 fn a_sandbox_that_its_host_lost_is_an_error_and_not_made_anew() {
     let lost = absorb(&live(WhyRunning::Created), &report(0, Reported::Absent));
     assert_eq!(shown_state(&lost), Shown::Error);
@@ -312,6 +362,8 @@ enum Event {
     Resize,
     Settings,
     Delete,
+    /// The runner says that the newest goal waits for a build.
+    Builds,
     /// The reconciler takes its next step and its command reaches the runner, or does not.
     Step {
         delivered: bool,
@@ -332,6 +384,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(Event::Resize),
         Just(Event::Settings),
         Just(Event::Delete),
+        Just(Event::Builds),
         (any::<bool>(), any::<bool>())
             .prop_map(|(delivered, fails)| Event::Step { delivered, fails }),
         Just(Event::Dies),
@@ -413,6 +466,12 @@ impl World {
             Event::Resize => self.wish(ask_resize(record, SIZE).ok()),
             Event::Settings => self.wish(ask_settings(record, self.now).ok().flatten()),
             Event::Delete => self.wish(ask_delete(record)),
+            Event::Builds => self.hear(Report {
+                generation: self.record.generation,
+                state: Reported::Building {
+                    until: self.now.after(BRING_UP_MAX),
+                },
+            }),
             Event::Step { delivered, fails } => self.step(*delivered, *fails),
             Event::Dies => {
                 let Some(runner) = self.runner.clone() else {

@@ -6,7 +6,7 @@
 
 mod desktop;
 mod mirror;
-mod run;
+pub(crate) mod run;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -16,7 +16,7 @@ pub(super) const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Where an operator puts roots of their own.
 const OWN_AUTHORITIES: &str = "/usr/local/share/ca-certificates";
 /// A layer on top of another takes a minute or two; a mirror this slow will not get better.
-const LAYER_SECONDS_MAX: u32 = 20 * 60;
+pub(crate) const LAYER_SECONDS_MAX: u32 = 20 * 60;
 /// Lines of output kept to explain a failure.
 const KEPT_LINES: usize = 30;
 /// Settings of the host's package clients that a build must follow to reach the network at all.

@@ -28,6 +28,7 @@ mod spare;
 pub(crate) use spare::{bring_up_spare, end_unowned};
 pub(crate) mod tear_down;
 pub(crate) mod tell;
+mod waiting;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ use crate::spares::keep;
 use bring_up::{Owned, Phases, Started, bring_up};
 pub(crate) use failure::Failure;
 use records::{Meta, Running};
+use waiting::Awaited;
 
 /// The toolbox gives processes two seconds after SIGTERM; then it is killed.
 const GRACE: Duration = Duration::from_secs(3);
@@ -150,7 +152,10 @@ impl Actor {
     }
 
     fn publish(&self, ends: &Ends) {
-        let observation = self.observation();
+        self.say(ends, self.observation());
+    }
+
+    fn say(&self, ends: &Ends, observation: Observation) {
         ends.seen.send_replace(observation.clone());
         // Nobody may be listening just now; the inventory tells whoever comes later.
         drop(self.shared.observations.send(observation));
@@ -161,18 +166,18 @@ impl Actor {
         self.phases.clear();
         let shared = Arc::clone(&self.shared);
         // A build takes minutes, in which spares are as useful as ever.
-        let snapshot = match &command.goal {
-            Goal::Running { spec } => self.await_snapshot(spec, ends).await,
-            Goal::Stopped { .. } | Goal::Deleted => Ok(()),
-        };
+        let snapshot = self.await_snapshot(&command, ends).await;
         let held_off = shared.spares.hold_off();
         let outcome = match (snapshot, command.goal) {
-            (Err(failure), _) => Err(failure),
-            (Ok(()), Goal::Running { spec }) => self.ensure_running(generation, spec).await,
-            (Ok(()), Goal::Stopped { spec, stop }) => {
+            (Awaited::Overtaken, _) => return,
+            (Awaited::Failed(failure), _) => Err(failure),
+            (Awaited::Usable, Goal::Running { spec }) => {
+                self.ensure_running(generation, spec).await
+            }
+            (Awaited::Usable, Goal::Stopped { spec, stop }) => {
                 self.ensure_stopped(generation, spec, stop, ends).await
             }
-            (Ok(()), Goal::Deleted) => {
+            (Awaited::Usable, Goal::Deleted) => {
                 self.delete(generation, ends).await;
                 return;
             }
@@ -185,24 +190,6 @@ impl Actor {
             (failure.code, message)
         });
         self.publish(ends);
-    }
-
-    /// A snapshot that is built when it is needed takes minutes, in which a newer goal may come.
-    async fn await_snapshot(&self, spec: &SandboxSpec, ends: &mut Ends) -> Result<(), Failure> {
-        if !matches!(self.life, Life::Absent) {
-            return Ok(());
-        }
-        let failed = |why: String| Err(Failure::new(FailureCode::HostError, "snapshot", why));
-        // Every branch only waits; the build goes on without us.
-        tokio::select! {
-            biased;
-            built = self.shared.builds.ensure(&spec.snapshot) => match built {
-                Ok(()) => Ok(()),
-                Err(error) => failed(error.to_string()),
-            },
-            () = self.shared.tasks.stopped() => failed("the runner is stopping".to_owned()),
-            _ = ends.goal.changed() => failed("something else was wanted meanwhile".to_owned()),
-        }
     }
 
     async fn ensure_running(

@@ -21,23 +21,28 @@ use crate::spawner::wire::Request;
 /// Where our files are shown; read-only but for [`PROC_DIR`].
 const OWN_DIR: &str = "/.sebring";
 /// Files of the host's kernel that tell or let do too much; the list is the one of OCI runtimes,
-/// and what the host's kernel was started with.
-const MASKED: [&str; 15] = [
+/// and what the host's kernel was started with, what disks it has and how busy they are, and which
+/// of its files are disks.
+const MASKED: [&str; 19] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/cmdline",
+    "/proc/diskstats",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/key-users",
     "/proc/kmsg",
     "/proc/latency_stats",
+    "/proc/partitions",
     "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/firmware",
+    "/sys/devices/virtual/block",
     "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/btrfs",
 ];
 const READ_ONLY: [&str; 5] = [
     "/proc/bus",

@@ -172,11 +172,7 @@ async fn list(app: App, call: Call) -> Result<Reply, ApiError> {
         items: found
             .sandboxes
             .iter()
-            .map(|sandbox| {
-                let mut item = view::list_item(sandbox, urls);
-                view::say_building(&mut item, app.catalog.is_unbuilt(&sandbox.template));
-                item
-            })
+            .map(|sandbox| view::list_item(sandbox, urls))
             .collect(),
         next_cursor: found.next.map(|cursor| encode_cursor(&cursor, sort)),
     })
@@ -215,11 +211,7 @@ async fn numbered(
     });
     let (total, sandboxes) = read.await?;
     let urls = &app.config.urls;
-    let items = sandboxes.iter().map(|sandbox| {
-        let mut shown = view::sandbox(sandbox, urls);
-        view::say_building(&mut shown.item, app.catalog.is_unbuilt(&sandbox.template));
-        shown
-    });
+    let items = sandboxes.iter().map(|sandbox| view::sandbox(sandbox, urls));
     Ok((total, items.collect()))
 }
 

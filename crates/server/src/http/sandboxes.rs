@@ -109,9 +109,7 @@ pub(super) fn named_id(app: &App, call: &Call) -> Result<SandboxId, ApiError> {
 }
 
 pub(super) fn reply(app: &App, sandbox: &Sandbox) -> Result<Reply, ApiError> {
-    let mut shown = view::sandbox(sandbox, &app.config.urls);
-    view::say_building(&mut shown.item, app.catalog.is_unbuilt(&sandbox.template));
-    Reply::json(&shown)
+    Reply::json(&view::sandbox(sandbox, &app.config.urls))
 }
 
 async fn create_one(app: App, mut call: Call) -> Result<Reply, ApiError> {

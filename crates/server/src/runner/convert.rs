@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sebring_api::runner as wire;
+use sebring_core::clock::Timestamp;
 use sebring_core::lifecycle::{Failure, FailureCode, Goal, Report, Reported, StopMode, StopReason};
 use sebring_core::network::Policy;
 use sebring_core::sandbox::Sandbox;
@@ -83,6 +84,9 @@ fn environment(sandbox: &Sandbox) -> BTreeMap<String, String> {
 pub(crate) fn report(observation: &wire::Observation) -> Report {
     let state = match &observation.state {
         wire::ObservedState::Absent => Reported::Absent,
+        wire::ObservedState::Building { until_unix } => Reported::Building {
+            until: Timestamp::from_unix_ms(until_unix.saturating_mul(1_000)),
+        },
         wire::ObservedState::Running {
             toolbox_socket,
             unenforced,

@@ -74,7 +74,7 @@ async fn compare(app: &App) -> Result<(), Error> {
     for sandbox in app.directory.all() {
         let once_there = match sandbox.life.observed {
             Observed::Running { .. } | Observed::Stopped(_) => true,
-            Observed::Unseen | Observed::Failed(_) | Observed::Gone => false,
+            Observed::Unseen | Observed::Building | Observed::Failed(_) | Observed::Gone => false,
         };
         if once_there && !listed.contains(&sandbox.id) {
             reconcile::verify(app, sandbox.id);

@@ -37,7 +37,7 @@ pub(crate) async fn start(app: &App, id: SandboxId) -> Result<Arc<Sandbox>, Erro
                 ..moved(sandbox, life, now)
             }))
         },
-        |shown| !matches!(shown, Shown::Creating | Shown::Starting),
+        |shown| !is_coming_up(shown),
     );
     create::started(waited.await?.sandbox)
 }
@@ -90,7 +90,7 @@ pub(crate) async fn recover(
                 ..moved(sandbox, life, now)
             }))
         },
-        |shown| !matches!(shown, Shown::Starting | Shown::Stopping),
+        |shown| !is_coming_up(shown) && shown != Shown::Stopping,
     );
     create::started(waited.await?.sandbox)
 }
@@ -131,6 +131,13 @@ pub(crate) async fn resize(
         Some(reason) if !fulfilled => Err(Error::ResizeRefused(reason)),
         Some(_) | None => Ok(sandbox),
     }
+}
+
+fn is_coming_up(shown: Shown) -> bool {
+    matches!(
+        shown,
+        Shown::Creating | Shown::BuildingSnapshot | Shown::Starting
+    )
 }
 
 fn state_of(life: &Record) -> While {

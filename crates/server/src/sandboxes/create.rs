@@ -67,7 +67,8 @@ pub(crate) async fn create(
         timing.mark("store");
         Ok::<_, Error>(committed.value)
     };
-    let done = |sandbox: &Sandbox| sandbox.shown() != Shown::Creating;
+    let waits = |shown| matches!(shown, Shown::Creating | Shown::BuildingSnapshot);
+    let done = |sandbox: &Sandbox| !waits(sandbox.shown());
     let waited = wait::act_then_wait(app, id, app.config.wait_max, insert, done).await?;
     timing.mark("run");
     timing.add_runner(waited.note.phases);

@@ -45,6 +45,8 @@ struct State_ {
     /// What the last question about use was for.
     usage_asked: Option<UsageSpan>,
     usage_fails: Option<String>,
+    /// When the build of `desktop` that goes on ends at the latest.
+    build_until_unix: Option<i64>,
 }
 
 impl FakeRunner {
@@ -57,6 +59,7 @@ impl FakeRunner {
             fail_next: None,
             usage_asked: None,
             usage_fails: None,
+            build_until_unix: None,
         };
         let shared = Shared {
             path: path.to_owned(),
@@ -144,6 +147,27 @@ impl FakeRunner {
 
     pub(crate) fn usage_asked(&self) -> Option<UsageSpan> {
         self.shared.state.lock().usage_asked
+    }
+
+    /// Sandboxes of `desktop` wait for a build from now on.
+    pub(crate) fn build(&self, until_unix: i64) {
+        self.shared.state.lock().build_until_unix = Some(until_unix);
+    }
+
+    /// What is said before a command for a sandbox of `desktop` is carried out.
+    fn say_building(&self, id: SandboxId, command: &Command) {
+        let state = self.shared.state.lock();
+        let waits = matches!(&command.goal, Goal::Running { spec } if spec.snapshot == "desktop");
+        if let Some(until_unix) = state.build_until_unix.filter(|_| waits) {
+            let building = Observation {
+                id,
+                generation: command.generation,
+                incarnation: state.incarnation,
+                state: ObservedState::Building { until_unix },
+                phases: vec![],
+            };
+            self.shared.changes.send(building).ok();
+        }
     }
 
     /// The sandbox's first process ends by itself.
@@ -264,6 +288,7 @@ async fn command(
         .lock()
         .commands
         .push((id, command.clone()));
+    runner.say_building(id, &command);
     let mut gate = runner.shared.gate.subscribe();
     // Carried out even when the server no longer waits for the answer.
     #[allow(

@@ -118,20 +118,24 @@ impl From<&Context> for Shown {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::TooMany => Self::new(StatusCode::CONFLICT, "CONFLICT", error.to_string()),
+            Error::TooMany => too_many(error.to_string()),
             Error::Start(process::Error::Stopping) => Self::stopping(),
             // A directory that is not there, or an image without Python.
             Error::Start(
                 error @ (process::Error::Directory { .. } | process::Error::Execute { .. }),
             ) => Self::bad_request(error.to_text()),
             Error::Start(error @ (process::Error::Exhausted | process::Error::TooMany(_))) => {
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "EXHAUSTED",
-                    error.to_text(),
-                )
+                too_many(error.to_text())
             }
             Error::Start(error @ process::Error::Start(_)) => Self::internal(error.to_text()),
         }
     }
+}
+
+fn too_many(message: String) -> Failure {
+    Failure::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "TOO_MANY_PROCESSES",
+        message,
+    )
 }

@@ -243,9 +243,8 @@ impl From<Error> for Failure {
             Error::NotStarted { .. } | Error::Ended { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, "LSP_SERVER_NOT_INITIALIZED", text)
             }
-            Error::TooMany | Error::Documents(_) => {
-                Self::new(StatusCode::CONFLICT, "CONFLICT", text)
-            }
+            Error::TooMany => too_many(text),
+            Error::Documents(_) => Self::new(StatusCode::CONFLICT, "CONFLICT", text),
             Error::TimedOut { .. } => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", text)
             }
@@ -260,6 +259,10 @@ impl From<Error> for Failure {
     }
 }
 
+fn too_many(text: String) -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_PROCESSES", text)
+}
+
 fn not_started(language: Language, error: &process::Error) -> Failure {
     use process::Error;
     let text = error.to_text();
@@ -270,9 +273,7 @@ fn not_started(language: Language, error: &process::Error) -> Failure {
             "{text}; where it is missing, install it: {}",
             language.remedy()
         )),
-        Error::Exhausted | Error::TooMany(_) => {
-            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_PROCESSES", text)
-        }
+        Error::Exhausted | Error::TooMany(_) => too_many(text),
         Error::Start(_) => Failure::internal(text),
     }
 }

@@ -133,7 +133,10 @@ fn the_number_of_contexts_is_bounded() {
     // Each is started and then told to wait for ever by nobody: no cell ever runs.
     let made: Vec<Value> = (0..32).map(|_| create(&toolbox, &json!({}))).collect();
     let reply = toolbox.post("/process/interpreter/context", &json!({}));
-    assert_eq!(reply.status, 409);
+    assert_eq!(
+        (reply.status, &reply.json()["code"]),
+        (503, &json!("TOO_MANY_PROCESSES"))
+    );
     assert!(reply.json()["message"].as_str().unwrap().contains("32"));
     let path = format!(
         "/process/interpreter/context/{}",

@@ -63,7 +63,7 @@ fn the_number_of_servers_is_bounded() {
     for number in 0..8 {
         assert_eq!(start(number).status, 200);
     }
-    assert_refused(&start(8), 409, "CONFLICT", "stop one first");
+    assert_refused(&start(8), 503, "TOO_MANY_PROCESSES", "stop one first");
     let first = json!({"languageId": "python", "pathToProject": "p0"});
     assert_eq!(project.post("/lsp/stop", &first).status, 200);
     assert_eq!(start(8).status, 200);

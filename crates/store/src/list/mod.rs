@@ -5,11 +5,16 @@
 //! rare label), the query starts from those few instead of walking the sort index; which is the
 //! case is asked of the index itself.
 //!
-//! The shown state is not a column: filters on it call the same `shown_state` as everything else,
-//! as a function inside SQLite, after facts that imply it have narrowed the rows.
+//! The shown state is not a column: where stored facts do not settle it, filters on it call the same
+//! `shown_state` as everything else, as a function inside SQLite.
+//!
+//! Next: `count` for how many there are in all.
+
+mod count;
 
 use std::collections::BTreeMap;
 
+pub use count::count;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -26,7 +31,7 @@ use crate::sandboxes::read_row;
 const FEW: i64 = 2_000;
 
 /// What a page is made of; an empty filter takes everything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Lower-case beginning of the id.
     pub id_prefix: Option<String>,
@@ -49,7 +54,7 @@ pub struct Filter {
 }
 
 /// Inclusive bounds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     pub min: Option<i64>,
     pub max: Option<i64>,
@@ -126,7 +131,9 @@ pub struct Page {
 const SHOWN: &str =
     "sebring_shown(intent, intent_why, generation, observed, observed_why, observed_generation)";
 
-/// True of every sandbox that is shown neither started nor stopped, and of few others.
+/// True of sandboxes that are as they shall be: shown started or stopped, as `observed` says, and
+/// nobody needs to ask `shown_state`. With its opposite it splits all rows between two small indexes.
+const SETTLED: &str = "(intent = observed AND generation <= observed_generation)";
 const UNSETTLED: &str = "NOT (intent = observed AND generation <= observed_generation)";
 
 /// Makes `shown_state` callable from SQL.
@@ -197,24 +204,6 @@ pub fn page(
     let last = sandboxes.last().filter(|_| more);
     let next = last.map(|last| cursor_after(last, key));
     Ok(Page { sandboxes, next })
-}
-
-/// How many sandboxes the filter takes.
-pub fn count(
-    connection: &Connection,
-    organization: OrganizationId,
-    filter: &Filter,
-) -> Result<u64, Error> {
-    let mut query = Query::new(organization);
-    query.narrow(connection, filter)?;
-    let sql = format!(
-        "SELECT count(*) FROM {} WHERE {}",
-        query.source, query.conditions
-    );
-    let count: i64 = connection
-        .prepare_cached(&sql)?
-        .query_row(params_from_iter(query.arguments), |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 fn cursor_after(sandbox: &Sandbox, key: SortKey) -> Cursor {
@@ -332,28 +321,16 @@ impl Query {
     }
 
     fn narrow_to_states(&mut self, connection: &Connection, states: &[Shown]) -> Result<(), Error> {
-        let names: Vec<String> = states
-            .iter()
-            .map(|shown| format!("'{}'", shown.as_str()))
-            .collect();
-        let has = |shown| states.contains(&shown);
-        // Stored facts without which a sandbox cannot be shown so. Each has an index.
-        let facts: &[&str] = match (has(Shown::Started), has(Shown::Stopped)) {
-            (true, true) => &[],
-            (true, false) => &["observed = 'running' AND intent = 'running'", UNSETTLED],
-            (false, true) => &["observed = 'stopped'", UNSETTLED],
-            (false, false) => {
-                self.source = "sandboxes INDEXED BY sandboxes_unsettled";
-                self.and(UNSETTLED, []);
-                &[]
-            }
-        };
-        if !facts.is_empty() {
-            let condition = facts.join(" OR ");
-            self.start_from_if_few(connection, &condition, &[])?;
-            self.and(&format!("({condition})"), []);
+        let unsettled = format!("{UNSETTLED} AND {SHOWN} IN ({})", shown_names(states));
+        let settled = settled_names(states);
+        if settled.is_empty() {
+            self.source = "sandboxes INDEXED BY sandboxes_unsettled";
+            self.and(&unsettled, []);
+            return Ok(());
         }
-        self.and(&format!("{SHOWN} IN ({})", names.join(", ")), []);
+        let settled = format!("{SETTLED} AND observed IN ({settled})");
+        self.start_from_if_few(connection, &format!("{settled} OR {UNSETTLED}"), &[])?;
+        self.and(&format!("({settled} OR {unsettled})"), []);
         Ok(())
     }
 
@@ -418,6 +395,29 @@ impl Query {
         self.and(condition, arguments);
         Ok(())
     }
+}
+
+/// As `sebring_shown` names them, for `IN`.
+fn shown_names(states: &[Shown]) -> String {
+    let names = states.iter().map(|shown| format!("'{}'", shown.as_str()));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// What the runner has said of settled sandboxes that are shown so, for `IN`; empty for none.
+fn settled_names(states: &[Shown]) -> String {
+    let observed = states.iter().filter_map(|shown| match shown {
+        Shown::Started => Some("'running'"),
+        Shown::Stopped => Some("'stopped'"),
+        Shown::Creating
+        | Shown::BuildingSnapshot
+        | Shown::Starting
+        | Shown::Resizing
+        | Shown::Stopping
+        | Shown::Error
+        | Shown::Destroying
+        | Shown::Destroyed => None,
+    });
+    observed.collect::<Vec<_>>().join(", ")
 }
 
 fn like_prefix(prefix: &str) -> String {
