@@ -8,6 +8,7 @@
 //! Must not: carry anything the sandbox's owner may not read; sandbox root can see it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,15 @@ pub const RECORDINGS_ROUTE: &str = "/_sebring/recordings";
 pub const LIMITS_ROUTE: &str = "/_sebring/limits";
 /// `PUT` with [`Claim`]; answered with 204, and with 409 by a toolbox that is no spare.
 pub const CLAIM_ROUTE: &str = "/_sebring/claim";
+/// `POST` with `Upgrade:` [`UPGRADE_PROTOCOL`]: the toolbox becomes the program that is at
+/// [`TOOLBOX_PATH`] by now, without ending what it runs. After the 101 it says one [`Upgraded`] as
+/// JSON and a line end; when it was done, the new program says so. Whoever hangs up before that
+/// wants it no more.
+pub const UPGRADE_ROUTE: &str = "/_sebring/upgrade";
+/// See [`UPGRADE_ROUTE`].
+pub const UPGRADE_PROTOCOL: &str = "sebring-upgrade";
+/// How long the answer of [`UPGRADE_ROUTE`] may take.
+pub const UPGRADE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Delegated cgroup v2 directory: the toolbox makes one child per process tree in it.
 pub const CGROUP_DIR: &str = "/sys/fs/cgroup";
 /// Value of the `Upgrade` header for a raw TCP stream to a port inside the sandbox: the edge asks
@@ -76,6 +86,21 @@ pub struct BootConfig {
 pub struct Claim {
     /// In place of [`BootConfig::env`], for every process from now on.
     pub env: BTreeMap<String, String>,
+}
+
+/// What became of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Upgraded {
+    Done,
+    /// Something must not be cut just now; nothing has changed.
+    Busy {
+        reason: String,
+    },
+    /// The new program cannot go on from here; nothing has changed.
+    Refused {
+        reason: String,
+    },
 }
 
 /// The share of the host that this sandbox has, for metrics and stand-in /proc files.

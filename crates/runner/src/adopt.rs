@@ -23,6 +23,7 @@ use crate::runner::Shared;
 use crate::sandbox::records::{Meta, Records, Running};
 use crate::sandbox::{Actor, Life, Live, tear_down, watch_end};
 use crate::stat::Stat;
+use crate::upgrade::Upgrades;
 
 /// A sandbox that an earlier runner left behind.
 #[derive(Debug)]
@@ -151,6 +152,7 @@ fn why_stopped(running: Option<&Running>, meta: Option<&Meta>, group: &Group) ->
 /// Starts the tasks of all `survivors`.
 pub(crate) async fn adopt(shared: &Arc<Shared>, survivors: Vec<Survivor>) -> io::Result<()> {
     let (mut alive, mut stopped) = (0, 0);
+    let upgrades = Upgrades::new();
     for survivor in survivors {
         let actor = match survivor {
             Survivor::Alive {
@@ -159,6 +161,7 @@ pub(crate) async fn adopt(shared: &Arc<Shared>, survivors: Vec<Survivor>) -> io:
                 process,
             } => {
                 alive += 1;
+                upgrades.begin(shared, id, running.pid, process.try_clone()?);
                 let live = Live {
                     process: watch_end(process)?,
                     pid: running.pid,

@@ -30,6 +30,7 @@ mod spawner;
 mod stat;
 mod teardown;
 mod undo;
+mod upgrade;
 mod upkeep;
 
 use std::io;

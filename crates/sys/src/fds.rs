@@ -19,6 +19,19 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Whether the next program that this process becomes finds the descriptor `number` open.
+///
+/// # Errors
+/// When it is not open.
+pub fn keep_over_exec(number: RawFd, keep: bool) -> io::Result<()> {
+    let flags = if keep { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: only sets a flag on a descriptor of this process; one that is not open is refused.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Makes numbers `0..fds.len()` copies of `fds`, inherited by the next program, and marks all
 /// higher descriptors to be closed by exec.
 pub fn arrange(fds: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::CWD;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 /// Attributes a mount can be given with [`set`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,53 @@ pub fn copy(path: &Path) -> io::Result<OwnedFd> {
 pub fn attach(mount: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     Ok(rustix::mount::move_mount(mount, "", CWD, target, flags)?)
+}
+
+/// What became of the mount that was at the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Former {
+    Gone,
+    /// Kernels before 6.5 cannot put anything in its place but on top.
+    Covered,
+}
+
+/// Shows a detached mount where another one is, without a moment in between.
+pub fn replace(mount: BorrowedFd<'_>, target: &Path) -> io::Result<Former> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    let beneath = flags | MoveMountFlags::from_bits_retain(MOVE_MOUNT_BENEATH);
+    match rustix::mount::move_mount(mount, "", CWD, target, beneath) {
+        Ok(()) => uncover(target).map(|()| Former::Gone),
+        Err(rustix::io::Errno::INVAL) => attach(mount, target).map(|()| Former::Covered),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Takes away the mount that is at `target`, whoever uses it.
+pub fn uncover(target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(target, UnmountFlags::DETACH)?)
+}
+
+/// Runs `work` on a thread that sees the mounts, and the root, of another process.
+///
+/// # Errors
+/// When the process has ended, or `work` fails.
+pub fn seen_by<T: Send>(
+    process: BorrowedFd<'_>,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    let enter_and_work = || {
+        // SAFETY: takes a flag; only this thread, which ends here, stops sharing its root.
+        if unsafe { libc::unshare(libc::CLONE_FS) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: takes a live descriptor and a flag, and concerns only this thread.
+        if unsafe { libc::setns(process.as_raw_fd(), libc::CLONE_NEWNS) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        work()
+    };
+    std::thread::scope(|threads| threads.spawn(enter_and_work).join())
+        .map_err(|_| io::Error::other("the thread panicked"))?
 }
 
 /// Shows the files of a detached mount with the ids that `user_namespace` gives them: an id `n`
@@ -110,3 +157,4 @@ struct MountAttr {
 }
 
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+const MOVE_MOUNT_BENEATH: u32 = 0x200;

@@ -4,6 +4,33 @@
 
 use std::io;
 
+/// Whether the signals that ask a process to end wait for this thread instead of reaching it. What
+/// waits outlives exec, where a handler does not; a program that is born with them waiting lets
+/// them in when it can act on them.
+///
+/// # Errors
+/// Never on Linux.
+pub fn hold_requests_to_end(hold: bool) -> io::Result<()> {
+    // SAFETY: an all-zero set is valid storage for sigemptyset.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is valid.
+    unsafe { libc::sigemptyset(&raw mut set) };
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: `set` is initialized.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    let how = if hold {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
+    // SAFETY: `set` is an initialized set and the old mask is not wanted.
+    match unsafe { libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// Lets the kernel reap children of this process by itself. Undone by exec.
 pub fn reap_children_automatically() -> io::Result<()> {
     // SAFETY: an all-zero sigaction is a valid one: default handler, no mask.

@@ -50,6 +50,35 @@ pub fn stand_in_toolbox() -> io::Result<PathBuf> {
     Ok(program)
 }
 
+/// The real toolbox, built as the executable that embeds it does, and in the same place.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn toolbox() -> io::Result<PathBuf> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let workspace = crates
+        .and_then(Path::parent)
+        .ok_or(io::ErrorKind::NotFound)?;
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let target_dir = workspace.join("target/toolbox");
+    let _lock = lock()?;
+    run(Command::new("cargo")
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "sebring-toolbox",
+            "--bin",
+            "toolbox",
+        ])
+        .args(["--profile", "toolbox", "--locked", "--target", &target])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .current_dir(workspace)
+        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static"))?;
+    Ok(target_dir.join(target).join("toolbox/toolbox"))
+}
+
 /// Test programs run side by side; the first one does the work.
 fn lock() -> io::Result<File> {
     fs::create_dir_all(CACHE)?;

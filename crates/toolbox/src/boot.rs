@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
-use sebring_api::boot::{self, BootConfig};
+use sebring_api::boot::{self, BootConfig, BootLimits};
 use sebring_sys::creds::{self, Credentials};
 use sebring_tasks::Tasks;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::claim::Unclaimed;
@@ -30,11 +31,15 @@ use crate::limits::Limits;
 use crate::lsp::LanguageServers;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
+use crate::network::relay::Relays;
 use crate::passwd::{self, User};
 use crate::process::Processes;
 use crate::stand_in::CpuFiles;
+use crate::sudo::Sudo;
 use crate::toolbox::Toolbox;
-use crate::{entrypoint, http, sudo};
+use crate::upgrade::state::Places;
+use crate::upgrade::{Inherited, Pause};
+use crate::{entrypoint, http, sudo, upgrade};
 
 /// A configuration is a page or two; more is a mistake.
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
@@ -46,6 +51,10 @@ const FILE_THREAD_IDLE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Deep directory trees are walked recursively.
 const FILE_THREAD_STACK_BYTES: usize = 1 << 20;
 const DEFAULT_USER: &str = "daytona";
+/// Says whether this program could go on from the state that is its standard input.
+pub(crate) const CHECK_STATE: &str = "--check-state";
+/// Goes on from the state in the descriptor of that number.
+pub(crate) const RESUME: &str = "--resume";
 /// Present in every sandbox, for agents that expect it.
 const WORKSPACE: &str = "/workspace";
 
@@ -53,7 +62,8 @@ const WORKSPACE: &str = "/workspace";
 pub(crate) enum Error {
     #[error(
         "usage: toolbox [--listen <socket> --config <file> [--cgroup <directory>] \
-         [--memory <directory>] [--proc <directory>] [--disk-use <file>] [--sudo <name>]]"
+         [--memory <directory>] [--proc <directory>] [--disk-use <file>] [--sudo <name>] \
+         [--program <file>]]"
     )]
     Usage,
     #[error("take over the listening socket")]
@@ -68,8 +78,34 @@ pub(crate) enum Error {
     User(#[source] passwd::Error),
     #[error("use files as the user")]
     Identity(#[source] io::Error),
+    #[error("go on from the state of another program")]
+    State(#[source] upgrade::Error),
     #[error("start the event loop")]
     Runtime(#[source] io::Error),
+}
+
+/// What it begins with, whether it is the first program here or goes on from another.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) listener: UnixListener,
+    pub(crate) user: User,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) environment: Environment,
+    pub(crate) limits: BootLimits,
+    pub(crate) unclaimed: Unclaimed,
+    pub(crate) meminfo: MemInfo,
+    pub(crate) cpu_files: CpuFiles,
+    pub(crate) disk_use: DiskUse,
+    pub(crate) places: Places,
+    pub(crate) next: Next,
+}
+
+/// What it does first.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Start(Vec<String>),
+    WaitForOwner,
+    GoOn(Box<Inherited>),
 }
 
 /// Where things come from and go to.
@@ -77,88 +113,110 @@ pub(crate) enum Error {
 struct Options {
     listener: UnixListener,
     config: BootConfig,
-    cgroup_directory: PathBuf,
-    memory_directory: PathBuf,
+    disk_use: Option<File>,
     proc_directory: PathBuf,
-    disk_use: DiskUse,
-    sudo_socket: String,
+    places: Places,
 }
 
 pub(crate) fn main(args: impl Iterator<Item = OsString>) -> Result<(), Error> {
-    let options = options(args)?;
+    let mut args = args.peekable();
+    if args.next_if(|arg| arg == CHECK_STATE).is_some() {
+        return upgrade::check_state().map_err(Error::State);
+    }
     sebring_sys::child::keep_descriptors().map_err(Error::Runtime)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let user = find_user(options.config.user.as_deref()).map_err(Error::User)?;
-    let credentials = rustix::process::geteuid()
-        .is_root()
-        .then(|| passwd::credentials(&user));
-    check_identity(credentials.clone())?;
+    let beginning = match args.next_if(|arg| arg == RESUME) {
+        Some(_) => upgrade::take_up(args.next().as_deref()).map_err(Error::State)?,
+        None => begin(options(args)?)?,
+    };
     if !rustix::process::getpid().is_init() {
         let own = rustix::process::getpid();
         rustix::process::set_child_subreaper(Some(own)).map_err(|e| Error::Runtime(e.into()))?;
     }
+    let runtime = runtime(beginning.credentials.clone()).map_err(Error::Runtime)?;
+    runtime.block_on(serve(beginning)).map_err(Error::Runtime)?;
+    // Threads that hang in file work must not keep the sandbox from ending.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+fn runtime(credentials: Option<Credentials>) -> io::Result<Runtime> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime
         .enable_all()
         .max_blocking_threads(FILE_THREADS_MAX)
         .thread_keep_alive(FILE_THREAD_IDLE)
         .thread_stack_size(FILE_THREAD_STACK_BYTES);
-    if let Some(credentials) = credentials.clone() {
-        // Checked above to work; going on as root would hand root's files to every request.
-        runtime.on_thread_start(move || {
-            if creds::use_files_as(&credentials).is_err() {
-                std::process::abort();
-            }
-        });
-    }
-    let runtime = runtime.build().map_err(Error::Runtime)?;
+    runtime.on_thread_start(move || {
+        // For the first thread alone, which knows when it cannot act on them.
+        let held = sebring_sys::signal::hold_requests_to_end(true);
+        let identity = credentials.as_ref().map(creds::use_files_as);
+        // Checked before to work; going on as root would hand root's files to every request.
+        if held.is_err() || identity.is_some_and(|used| used.is_err()) {
+            std::process::abort();
+        }
+    });
+    let runtime = runtime.build()?;
     // The first thread, while there is room for it.
     drop(runtime.spawn_blocking(|| ()));
-    runtime
-        .block_on(serve(options, user, credentials))
-        .map_err(Error::Runtime)?;
-    // Threads that hang in file work must not keep the sandbox from ending.
-    runtime.shutdown_background();
-    Ok(())
+    Ok(runtime)
 }
 
-async fn serve(options: Options, user: User, credentials: Option<Credentials>) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    options.listener.set_nonblocking(true)?;
-    let listener = tokio::net::UnixListener::from_std(options.listener)?;
+fn begin(options: Options) -> Result<Beginning, Error> {
     let config = options.config;
+    let user = find_user(config.user.as_deref()).map_err(Error::User)?;
+    let credentials = rustix::process::geteuid()
+        .is_root()
+        .then(|| passwd::credentials(&user));
+    check_identity(credentials.clone())?;
     let work_dir = prepare_directories(&user, credentials.as_ref(), config.work_dir.as_deref());
-    let environment = Environment::new(config.env, &user, &config.sandbox_id);
-    let toolbox = Arc::new(Toolbox {
-        work_dir,
-        limits: Limits::new(config.limits),
-        environment,
-        interpreter: Interpreter::default(),
-        language_servers: LanguageServers::default(),
-        watches: Watches::default(),
-        processes: Arc::new(Processes::new(&options.cgroup_directory, credentials)),
-        memory: Memory::find(&[&options.memory_directory, &options.cgroup_directory]),
+    Ok(Beginning {
+        listener: options.listener,
+        environment: Environment::new(config.env, &user, &config.sandbox_id),
+        user,
+        credentials,
+        limits: config.limits,
+        unclaimed: Unclaimed::new(config.spare.then(|| config.entrypoint.clone())),
         meminfo: MemInfo::open(&options.proc_directory),
         cpu_files: CpuFiles::open(&options.proc_directory),
-        cpu: CpuMeter::new(&options.cgroup_directory),
-        computer: Computer::default(),
-        disk_use: options.disk_use,
-        tasks: Tasks::new(),
-        unclaimed: Unclaimed::new(config.spare.then(|| config.entrypoint.clone())),
-        user,
-    });
-    let collecting = Arc::clone(&toolbox.processes);
-    toolbox
-        .tasks
-        .spawn("collect", async move { collecting.collect().await });
-    sudo::broker::listen(&toolbox, &options.sudo_socket);
-    if !config.spare {
-        entrypoint::start(&toolbox, &config.entrypoint);
+        disk_use: DiskUse::new(options.disk_use),
+        places: Places {
+            work_dir,
+            ..options.places
+        },
+        next: if config.spare {
+            Next::WaitForOwner
+        } else {
+            Next::Start(config.entrypoint)
+        },
+    })
+}
+
+async fn serve(beginning: Beginning) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // Held back while no program was there to act on them.
+    sebring_sys::signal::hold_requests_to_end(false)?;
+    let (toolbox, next) = toolbox(beginning)?;
+    match next {
+        Next::Start(entrypoint) => {
+            collect(&toolbox);
+            sudo::broker::listen(&toolbox, &toolbox.places.sudo_socket);
+            entrypoint::start(&toolbox, &entrypoint);
+        }
+        Next::WaitForOwner => {
+            collect(&toolbox);
+            sudo::broker::listen(&toolbox, &toolbox.places.sudo_socket);
+        }
+        Next::GoOn(inherited) => {
+            inherited.go_on(&toolbox);
+            // Not before everything that ended meanwhile is awaited again.
+            collect(&toolbox);
+        }
     }
     tokio::select! {
         // Each may be dropped: the process is about to end.
-        () = http::serve(listener, Arc::clone(&toolbox)) => {}
+        () = http::serve(Arc::clone(&toolbox)) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -166,28 +224,70 @@ async fn serve(options: Options, user: User, credentials: Option<Credentials>) -
     Ok(())
 }
 
+fn toolbox(beginning: Beginning) -> io::Result<(Arc<Toolbox>, Next)> {
+    beginning.listener.set_nonblocking(true)?;
+    let places = beginning.places;
+    let processes = Processes::new(&places.cgroup, beginning.credentials);
+    let toolbox = Toolbox {
+        user: beginning.user,
+        work_dir: places.work_dir.clone(),
+        limits: Limits::new(beginning.limits),
+        environment: beginning.environment,
+        interpreter: Interpreter::default(),
+        language_servers: LanguageServers::default(),
+        watches: Watches::default(),
+        processes: Arc::new(processes),
+        memory: Memory::find(&[&places.memory, &places.cgroup]),
+        meminfo: beginning.meminfo,
+        cpu_files: beginning.cpu_files,
+        cpu: CpuMeter::new(&places.cgroup),
+        computer: Computer::default(),
+        disk_use: beginning.disk_use,
+        tasks: Tasks::new(),
+        unclaimed: beginning.unclaimed,
+        sudo: Sudo::default(),
+        relays: Relays::default(),
+        listener: tokio::net::UnixListener::from_std(beginning.listener)?,
+        door: Arc::default(),
+        pause: Pause::default(),
+        places,
+    };
+    Ok((Arc::new(toolbox), beginning.next))
+}
+
+fn collect(toolbox: &Toolbox) {
+    let collecting = Arc::clone(&toolbox.processes);
+    let collecting = async move { collecting.collect().await };
+    toolbox.tasks.spawn("collect", collecting);
+}
+
 fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
     let (mut listen, mut config, mut disk_use) = (None, None, None);
-    let mut cgroup_directory = PathBuf::from(boot::CGROUP_DIR);
-    let mut memory_directory = PathBuf::from(boot::MEMORY_DIR);
     let mut proc_directory = PathBuf::from(boot::PROC_DIR);
-    let mut sudo_socket = sudo::SOCKET_NAME.to_owned();
+    let mut places = Places {
+        cgroup: boot::CGROUP_DIR.into(),
+        memory: boot::MEMORY_DIR.into(),
+        work_dir: PathBuf::from("/"),
+        program: boot::TOOLBOX_PATH.into(),
+        sudo_socket: sudo::SOCKET_NAME.to_owned(),
+    };
     while let Some(flag) = args.next() {
         let value = args.next().ok_or(Error::Usage)?;
         match flag.to_str() {
             Some("--listen") => listen = Some(PathBuf::from(value)),
             Some("--config") => config = Some(PathBuf::from(value)),
-            Some("--cgroup") => cgroup_directory = PathBuf::from(value),
-            Some("--memory") => memory_directory = PathBuf::from(value),
+            Some("--cgroup") => places.cgroup = PathBuf::from(value),
+            Some("--memory") => places.memory = PathBuf::from(value),
             Some("--proc") => proc_directory = PathBuf::from(value),
+            Some("--program") => places.program = PathBuf::from(value),
             Some("--disk-use") => {
                 disk_use = Some(File::open(value).map_err(Error::DiskUse)?);
             }
-            Some("--sudo") => sudo_socket = value.to_string_lossy().into_owned(),
+            Some("--sudo") => places.sudo_socket = value.to_string_lossy().into_owned(),
             _ => return Err(Error::Usage),
         }
     }
-    let (listener, mut config) = match (listen, config) {
+    let (listener, config) = match (listen, config) {
         (Some(listen), Some(config)) => (
             UnixListener::bind(listen).map_err(Error::Listener)?,
             File::open(config).map_err(Error::Config)?,
@@ -199,21 +299,22 @@ fn options(mut args: impl Iterator<Item = OsString>) -> Result<Options, Error> {
         }
         _ => return Err(Error::Usage),
     };
+    Ok(Options {
+        listener,
+        config: read_config(config)?,
+        disk_use,
+        proc_directory,
+        places,
+    })
+}
+
+fn read_config(config: File) -> Result<BootConfig, Error> {
     let mut text = Vec::new();
-    (&mut config)
+    config
         .take(CONFIG_BYTES_MAX)
         .read_to_end(&mut text)
         .map_err(Error::Config)?;
-    let config = serde_json::from_slice(&text).map_err(Error::ConfigSyntax)?;
-    Ok(Options {
-        listener,
-        config,
-        cgroup_directory,
-        memory_directory,
-        proc_directory,
-        disk_use: DiskUse::new(disk_use),
-        sudo_socket,
-    })
+    serde_json::from_slice(&text).map_err(Error::ConfigSyntax)
 }
 
 fn inherited() -> Result<(UnixListener, File, File), Error> {

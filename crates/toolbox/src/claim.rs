@@ -25,6 +25,11 @@ impl Unclaimed {
         Self(Mutex::new(entrypoint))
     }
 
+    pub(crate) fn get(&self) -> Option<Vec<String>> {
+        let entrypoint = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entrypoint.clone()
+    }
+
     fn take(&self) -> Option<Vec<String>> {
         let mut entrypoint = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entrypoint.take()

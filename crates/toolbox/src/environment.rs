@@ -66,6 +66,18 @@ impl Environment {
         environment
     }
 
+    /// As it was before, and what any login would set.
+    pub(crate) const fn known(variables: Variables, login: Variables) -> Self {
+        Self {
+            variables: Mutex::new(variables),
+            login,
+        }
+    }
+
+    pub(crate) const fn login(&self) -> &Variables {
+        &self.login
+    }
+
     /// Forgets everything but what any login would set, and starts from `given`.
     pub(crate) fn begin(&self, given: Variables) {
         let mut variables = self.login.clone();

@@ -29,6 +29,7 @@ mod process;
 mod stand_in;
 mod sudo;
 mod toolbox;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::path::Path;

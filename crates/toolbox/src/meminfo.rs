@@ -5,6 +5,7 @@
 //! sandbox does nothing.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +24,17 @@ pub(crate) struct MemInfo {
 }
 
 impl MemInfo {
+    pub(crate) fn over(file: StandIn) -> Self {
+        Self {
+            file,
+            refreshed: Mutex::default(),
+        }
+    }
+
+    pub(crate) const fn file(&self) -> Option<&File> {
+        self.file.file()
+    }
+
     pub(crate) fn open(directory: &Path) -> Self {
         Self {
             file: StandIn::open(&directory.join(MEMINFO)),

@@ -22,6 +22,14 @@ impl StandIn {
         }
     }
 
+    pub(crate) const fn over(file: Option<File>) -> Self {
+        Self { file }
+    }
+
+    pub(crate) const fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
     pub(crate) const fn exists(&self) -> bool {
         self.file.is_some()
     }
@@ -44,6 +52,14 @@ pub(crate) struct CpuFiles {
 }
 
 impl CpuFiles {
+    pub(crate) const fn over(cpuinfo: StandIn, online: StandIn) -> Self {
+        Self { cpuinfo, online }
+    }
+
+    pub(crate) const fn files(&self) -> [Option<&File>; 2] {
+        [self.cpuinfo.file(), self.online.file()]
+    }
+
     pub(crate) fn open(directory: &Path) -> Self {
         Self {
             cpuinfo: StandIn::open(&directory.join(CPUINFO)),

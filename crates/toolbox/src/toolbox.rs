@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sebring_tasks::Tasks;
+use tokio::net::UnixListener;
 
 use crate::claim::Unclaimed;
 use crate::computer::Computer;
 use crate::environment::Environment;
 use crate::files::watch::Watches;
+use crate::http::door::Door;
 use crate::info::disk::DiskUse;
 use crate::info::metrics::CpuMeter;
 use crate::interpreter::Interpreter;
@@ -16,9 +18,13 @@ use crate::limits::Limits;
 use crate::lsp::LanguageServers;
 use crate::meminfo::MemInfo;
 use crate::memory::Memory;
+use crate::network::relay::Relays;
 use crate::passwd::User;
 use crate::process::Processes;
 use crate::stand_in::CpuFiles;
+use crate::sudo::Sudo;
+use crate::upgrade::Pause;
+use crate::upgrade::state::Places;
 
 #[derive(Debug)]
 pub(crate) struct Toolbox {
@@ -38,6 +44,12 @@ pub(crate) struct Toolbox {
     pub(crate) disk_use: DiskUse,
     pub(crate) tasks: Tasks,
     pub(crate) unclaimed: Unclaimed,
+    pub(crate) sudo: Sudo,
+    pub(crate) relays: Relays,
+    pub(crate) listener: UnixListener,
+    pub(crate) door: Arc<Door>,
+    pub(crate) pause: Pause,
+    pub(crate) places: Places,
 }
 
 impl Toolbox {

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -192,4 +193,27 @@ fn what_was_somebodys_from_its_start_cannot_be_claimed() {
     let answer = client.send("PUT", CLAIM_ROUTE, &[], claim.as_bytes());
     assert_eq!(answer.status, 409);
     assert_eq!(client.execute("echo $FROM,$OWNER").1, "image,\n");
+}
+
+#[test]
+fn only_the_host_has_it_upgraded() {
+    let sandbox = Sandbox::start("upgrade");
+    let client = sandbox.client();
+    let request = "POST /_sebring/upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n\
+        Upgrade: sebring-upgrade\r\nContent-Length: 0\r\n\r\n";
+    std::fs::write(sandbox.directory.join("request"), request).unwrap();
+    let inside = "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); \
+        s.connect(\"socket\"); s.sendall(open(\"request\", \"rb\").read()); \
+        print(s.recv(100).split(b\"\\r\")[0].decode())'";
+    let refused = (0, "HTTP/1.1 403 Forbidden\n".to_owned());
+    assert_eq!(client.execute(inside), refused);
+    let mut stream = client.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    // It was let in; where the runner mounts programs there is none here.
+    let told = "start the new program: No such file or directory";
+    assert!(answer.contains(told), "{answer}");
+    assert_eq!(client.execute("echo fine").1, "fine\n");
 }

@@ -66,6 +66,28 @@ pub struct Pool {
     deletions: AtomicU64,
 }
 
+/// One file, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    number: u64,
+}
+
+impl FileId {
+    /// Of what `path` leads to.
+    ///
+    /// # Errors
+    /// When it leads nowhere.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let found = fs::metadata(path)?;
+        Ok(Self {
+            device: found.dev(),
+            number: found.ino(),
+        })
+    }
+}
+
 impl Pool {
     /// Mounts the pool below `data_dir`, making it on first use. Already mounted is fine.
     ///
@@ -251,6 +273,13 @@ impl Pool {
             fs::rename(&unfinished, &path).map_err(failed("rename to"))?;
         }
         Ok(path)
+    }
+
+    /// The toolbox executable that is this very file.
+    pub fn toolbox_that_is(&self, program: FileId) -> Option<PathBuf> {
+        let entries = fs::read_dir(self.root.join("toolbox")).ok()?;
+        let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.find(|path| FileId::of(path).is_ok_and(|id| id == program))
     }
 
     /// Total and free bytes of the pool, and no more than the host's disk can still give without

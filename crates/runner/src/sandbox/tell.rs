@@ -9,14 +9,22 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use sebring_api::boot::{CLAIM_ROUTE, Claim, LIMITS_ROUTE, LimitsChange};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use sebring_api::boot::{
+    CLAIM_ROUTE, Claim, LIMITS_ROUTE, LimitsChange, UPGRADE_PROTOCOL, UPGRADE_ROUTE,
+    UPGRADE_TIME_MAX, Upgraded,
+};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::UnixStream;
 
 /// A toolbox answers within a millisecond unless its sandbox is very busy.
 const DEADLINE: Duration = Duration::from_millis(500);
 /// A fresh sandbox has a shell to look up and start first.
 const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
+/// What a toolbox says of an upgrade, and the head before it.
+const UPGRADED_BYTES_MAX: u64 = 8 << 10;
+const SWITCHING: &[u8] = b"HTTP/1.1 101 ";
 const WARM_UP: &[u8] = br#"{"command":"true"}"#;
 const DONE: &[u8; 13] = b"HTTP/1.1 204 ";
 const ANSWERED: &[u8; 13] = b"HTTP/1.1 200 ";
@@ -31,6 +39,33 @@ pub(super) async fn limits(socket: &Path, change: &LimitsChange) -> io::Result<(
 pub(super) async fn claim(socket: &Path, claim: &Claim) -> io::Result<()> {
     let request = request("PUT", CLAIM_ROUTE, &serde_json::to_vec(claim)?);
     within(DEADLINE, ask(socket, request, DONE)).await
+}
+
+/// Asks the toolbox to become the program that is at its place by now, and hears what became of it.
+/// It gives up when this is dropped.
+pub(crate) async fn upgrade(socket: &Path) -> io::Result<Upgraded> {
+    within(UPGRADE_TIME_MAX, async {
+        let mut stream = UnixStream::connect(socket).await?;
+        let request = format!(
+            "POST {UPGRADE_ROUTE} HTTP/1.1\r\nHost: toolbox\r\nConnection: upgrade\r\n\
+             Upgrade: {UPGRADE_PROTOCOL}\r\nContent-Length: 0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = BufReader::new((&mut stream).take(UPGRADED_BYTES_MAX));
+        let mut line = Vec::new();
+        answer.read_until(b'\n', &mut line).await?;
+        if !line.starts_with(SWITCHING) {
+            return Err(io::Error::other("the toolbox does not know how"));
+        }
+        while !matches!(line.as_slice(), b"\r\n" | b"") {
+            line.clear();
+            answer.read_until(b'\n', &mut line).await?;
+        }
+        line.clear();
+        answer.read_until(b'\n', &mut line).await?;
+        Ok(serde_json::from_slice(&line)?)
+    })
+    .await
 }
 
 /// Runs nothing in a spare, by the way in which its owner will run something: what the kernel

@@ -33,6 +33,13 @@ use recording::Recordings;
 pub(crate) use recording::fuzz;
 
 /// What computer use remembers between requests.
+impl Computer {
+    /// Whether there is anything that would end with this program.
+    pub(crate) fn is_in_use(&self) -> bool {
+        !self.desktop.is_over() || self.recordings.is_any_under_way()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Computer {
     desktop: Arc<Desktop>,

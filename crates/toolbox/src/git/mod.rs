@@ -108,7 +108,13 @@ where
 {
     let (present, caller) = watch::channel(());
     let git = Git::new(Arc::clone(toolbox), caller);
-    let done = toolbox.tasks.spawn("git", work(git)).await;
+    let (whole, working) = (toolbox.pause.hold(), work(git));
+    let working = async move {
+        let done = working.await;
+        drop(whole);
+        done
+    };
+    let done = toolbox.tasks.spawn("git", working).await;
     drop(present);
     match done {
         Ok(Some(done)) => done.map_err(Failure::from),

@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post, put};
 use http::{Method, StatusCode, header};
-use sebring_api::boot::{CLAIM_ROUTE, LIMITS_ROUTE, TERMINAL_ROUTE};
+use sebring_api::boot::{CLAIM_ROUTE, LIMITS_ROUTE, TERMINAL_ROUTE, UPGRADE_ROUTE};
 
 use super::error::Failure;
 use crate::claim;
@@ -25,6 +25,7 @@ use crate::process::session::{logs, routes as session};
 use crate::process::terminal::{connect, routes as terminal, web};
 use crate::process::{attach, code_run, execute, routes as process};
 use crate::toolbox::Toolbox;
+use crate::upgrade;
 
 pub(super) fn router(toolbox: Arc<Toolbox>) -> Router {
     Router::new()
@@ -129,6 +130,7 @@ fn network() -> Router<Arc<Toolbox>> {
         .route(TERMINAL_ROUTE, get(web::connect))
         .route(LIMITS_ROUTE, put(info::limits::change))
         .route(CLAIM_ROUTE, put(claim::claim))
+        .route(UPGRADE_ROUTE, post(upgrade::route::upgrade))
 }
 
 fn git() -> Router<Arc<Toolbox>> {

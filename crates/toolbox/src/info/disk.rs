@@ -18,6 +18,10 @@ impl DiskUse {
         Self(file)
     }
 
+    pub(crate) const fn file(&self) -> Option<&File> {
+        self.0.as_ref()
+    }
+
     /// Bytes in use, some seconds ago.
     pub(super) fn bytes(&self) -> Option<u64> {
         let mut digits = [0; DISK_USE_DIGITS];

@@ -16,6 +16,7 @@ use super::stream::Output;
 use crate::clock;
 use crate::process::{self, Exit};
 use crate::toolbox::Toolbox;
+use crate::upgrade::{Berth, Busy, Packer, Unpacker, state};
 
 /// Cells that wait for the one that runs.
 const QUEUE_MAX: usize = 64;
@@ -27,6 +28,7 @@ pub(super) struct Context {
     pub(super) created_at: String,
     cells: mpsc::Sender<Cell>,
     active: Arc<AtomicBool>,
+    berth: Arc<Berth<Resting>>,
     /// Its end is the task's.
     _alive: oneshot::Sender<()>,
 }
@@ -43,7 +45,7 @@ pub(super) enum Refusal {
 impl Context {
     /// A context whose process starts with its first cell.
     pub(super) fn lazy(toolbox: &Arc<Toolbox>, id: String, cwd: &Path) -> Self {
-        Self::with(toolbox, id, cwd, None)
+        Self::with(toolbox, id, cwd, Resting::default())
     }
 
     /// A context whose process starts now; call on the thread that collects.
@@ -53,30 +55,79 @@ impl Context {
         cwd: &Path,
     ) -> Result<Self, process::Error> {
         let python = Python::start(toolbox, cwd)?;
-        Ok(Self::with(toolbox, id, cwd, Some(python)))
+        let resting = Resting {
+            python: Some(python),
+            ..Resting::default()
+        };
+        Ok(Self::with(toolbox, id, cwd, resting))
     }
 
-    fn with(toolbox: &Arc<Toolbox>, id: String, cwd: &Path, python: Option<Python>) -> Self {
+    pub(super) fn save(
+        &self,
+        is_default: bool,
+        packer: &mut Packer,
+    ) -> Result<state::Context, Busy> {
+        let berth = self.berth.lock();
+        let queued = self.cells.max_capacity() - self.cells.capacity();
+        let resting = berth.as_ref().filter(|_| queued == 0);
+        let resting = resting.ok_or(Busy("an interpreter runs a cell"))?;
+        let python = resting.python.as_ref();
+        Ok(state::Context {
+            id: self.id.clone(),
+            is_default,
+            cwd: self.cwd.clone(),
+            created_at: self.created_at.clone(),
+            number: resting.number,
+            lost: resting.lost.as_ref().map(Death::to_string),
+            python: python.map(|python| python.save(packer)).transpose()?,
+        })
+    }
+
+    pub(super) fn take_up(
+        toolbox: &Arc<Toolbox>,
+        saved: &state::Context,
+        unpacker: &mut Unpacker,
+    ) -> Self {
+        let python = saved.python.as_ref();
+        let python = python.map(|python| Python::take_up(toolbox, python, unpacker));
+        let lost = match &python {
+            Some(Err(error)) => Some(Death::Unusable(error.to_string())),
+            _ => saved.lost.clone().map(Death::Earlier),
+        };
+        let resting = Resting {
+            python: python.and_then(Result::ok),
+            number: saved.number,
+            lost,
+        };
+        Self {
+            created_at: saved.created_at.clone(),
+            ..Self::with(toolbox, saved.id.clone(), &saved.cwd, resting)
+        }
+    }
+
+    fn with(toolbox: &Arc<Toolbox>, id: String, cwd: &Path, resting: Resting) -> Self {
         let (cells, queue) = mpsc::channel(QUEUE_MAX);
         let (alive, stop) = oneshot::channel();
-        let active = Arc::new(AtomicBool::new(python.is_some()));
+        let active = Arc::new(AtomicBool::new(resting.python.is_some()));
+        let berth = Arc::new(Berth::default());
         let owner = Owner {
             toolbox: Arc::clone(toolbox),
             cwd: cwd.to_owned(),
             active: Arc::clone(&active),
-            number: 0,
-            lost: None,
+            berth: Arc::clone(&berth),
+            number: resting.number,
+            lost: resting.lost,
             deleted: false,
         };
-        toolbox
-            .tasks
-            .spawn("interpreter context", owner.serve(queue, stop, python));
+        let serving = owner.serve(queue, stop, resting.python);
+        toolbox.tasks.spawn("interpreter context", serving);
         Self {
             id,
             cwd: cwd.to_owned(),
             created_at: clock::now_text(),
             cells,
             active,
+            berth,
             _alive: alive,
         }
     }
@@ -95,11 +146,20 @@ impl Context {
     }
 }
 
+/// What goes over from one program to the next, or begins a context.
+#[derive(Debug, Default)]
+pub(super) struct Resting {
+    python: Option<Python>,
+    number: u32,
+    lost: Option<Death>,
+}
+
 /// What the task of a context holds.
 struct Owner {
     toolbox: Arc<Toolbox>,
     cwd: PathBuf,
     active: Arc<AtomicBool>,
+    berth: Arc<Berth<Resting>>,
     /// Of the last cell; one number is never used for two cells of a context.
     number: u32,
     /// How the state was lost while nobody was there to be told.
@@ -117,10 +177,15 @@ impl Owner {
         while !self.deleted {
             self.active.store(python.is_some(), Ordering::Relaxed);
             let oom_kills = self.toolbox.memory.oom_kills();
+            let toolbox = Arc::clone(&self.toolbox);
             let cell = tokio::select! {
                 // Each may be dropped: channels keep their state, and so does an idle process.
                 biased;
                 _ = &mut stop => return,
+                () = toolbox.pause.begun() => {
+                    python = self.rest(python).await;
+                    continue;
+                }
                 cell = queue.recv() => cell,
                 death = idle(python.as_mut()) => {
                     self.lost = Some(self.explain(death, oom_kills));
@@ -136,6 +201,17 @@ impl Owner {
                 python = self.run(cell, python, &mut stop).await;
             }
         }
+    }
+
+    async fn rest(&mut self, python: Option<Python>) -> Option<Python> {
+        let resting = Resting {
+            python,
+            number: self.number,
+            lost: self.lost.take(),
+        };
+        let resting = self.berth.rest(resting, &self.toolbox.pause).await;
+        self.lost = resting.lost;
+        resting.python
     }
 
     /// Runs one cell; what it returns can run the next one.

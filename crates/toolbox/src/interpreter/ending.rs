@@ -40,6 +40,8 @@ pub(super) enum Death {
     },
     /// It did not keep to the protocol, or did not take the cell; why.
     Unusable(String),
+    /// In the words of the program that was there before.
+    Earlier(String),
 }
 
 impl Ending {
@@ -80,6 +82,7 @@ impl std::fmt::Display for Death {
                 limit_bytes >> 20
             ),
             Self::Unusable(reason) => write!(to, "it had to be ended: {reason}"),
+            Self::Earlier(words) => to.write_str(words),
         }
     }
 }

@@ -36,15 +36,20 @@ impl Leftovers {
 
     /// All of it, once. A gap says how much is missing.
     pub(super) fn take(&mut self) -> Vec<(Output, String)> {
-        let kept = std::mem::take(self);
-        let gap = (kept.dropped > 0).then(|| {
+        let all = self.all();
+        *self = Self::default();
+        all
+    }
+
+    pub(super) fn all(&self) -> Vec<(Output, String)> {
+        let gap = (self.dropped > 0).then(|| {
             let note = format!(
                 "[... {} bytes written between cells left out ...]\n",
-                kept.dropped
+                self.dropped
             );
             (Output::Stderr, note)
         });
-        gap.into_iter().chain(kept.pieces).collect()
+        gap.into_iter().chain(self.pieces.iter().cloned()).collect()
     }
 }
 

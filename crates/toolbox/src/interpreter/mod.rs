@@ -27,6 +27,7 @@ use context::Context;
 use crate::process;
 use crate::process::session::uuid;
 use crate::toolbox::Toolbox;
+use crate::upgrade::{Busy, Packer, Unpacker, state};
 
 /// Contexts that clients have made, at one time. Each is a process of some ten megabytes.
 const CONTEXTS_MAX: usize = 32;
@@ -63,6 +64,33 @@ impl Interpreter {
         let context = Arc::new(Context::start(toolbox, uuid(), cwd)?);
         contexts.made.push(Arc::clone(&context));
         Ok(context)
+    }
+
+    pub(crate) fn save(&self, packer: &mut Packer) -> Result<Vec<state::Context>, Busy> {
+        let contexts = self.lock();
+        let default = contexts.default.iter().map(|context| (context, true));
+        let made = contexts.made.iter().map(|context| (context, false));
+        default
+            .chain(made)
+            .map(|(context, is_default)| context.save(is_default, packer))
+            .collect()
+    }
+
+    pub(crate) fn take_up(
+        &self,
+        toolbox: &Arc<Toolbox>,
+        saved: &[state::Context],
+        unpacker: &mut Unpacker,
+    ) {
+        let mut contexts = self.lock();
+        for one in saved {
+            let context = Arc::new(Context::take_up(toolbox, one, unpacker));
+            if one.is_default {
+                contexts.default = Some(context);
+            } else {
+                contexts.made.push(context);
+            }
+        }
     }
 
     fn list(&self) -> Vec<Arc<Context>> {

@@ -6,6 +6,8 @@
 
 use bytes::{Buf as _, BytesMut};
 
+/// Raised when a program that runs already would be misunderstood.
+pub(super) const VERSION: u32 = 1;
 /// Kind, number, length of the fields.
 const HEAD_BYTES: usize = 1 + 4 + 4;
 /// All fields of one frame; published clients refuse messages of more than 4 MiB.
@@ -97,6 +99,11 @@ impl Decoder {
     /// Where the next bytes go.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
+    }
+
+    /// What came of a frame that is not whole yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.buffer
     }
 
     /// The next whole frame. After an error the stream means nothing any more.

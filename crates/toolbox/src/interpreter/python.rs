@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ use super::protocol::{self, Decoder, Frame, Order};
 use super::stream::{Output, Stream};
 use crate::process::{Child, Error, Exit, Launch, Place, RunAs, charts, code_run};
 use crate::toolbox::Toolbox;
+use crate::upgrade::{Busy, Packer, Unpacker, state};
 
 const PROGRAM: &str = include_str!("inside.py");
 /// Reads the program from standard input and becomes it.
@@ -95,6 +96,64 @@ impl Python {
             first: Output::Stdout,
             exited: None,
             leftovers: Leftovers::default(),
+        })
+    }
+
+    pub(super) fn save(&self, packer: &mut Packer) -> Result<state::Python, Busy> {
+        if !self.child.is_awaited() {
+            return Err(Busy("an interpreter is ending"));
+        }
+        let leftovers = self.leftovers.all().into_iter();
+        let leftovers = leftovers.map(|(output, text)| (output == Output::Stderr, text));
+        Ok(state::Python {
+            protocol: protocol::VERSION,
+            pid: self.child.pid.as_raw_nonzero().get(),
+            tree: packer.tree(&self.child.tree),
+            control: packer.fd(&self.control),
+            unread: packer.bytes(self.reports.unread()),
+            control_ended: self.control_ended,
+            stdout: self.stdout.save(packer),
+            stderr: self.stderr.save(packer),
+            leftovers: leftovers.collect(),
+        })
+    }
+
+    pub(super) fn take_up(
+        toolbox: &Toolbox,
+        saved: &state::Python,
+        unpacker: &mut Unpacker,
+    ) -> io::Result<Self> {
+        if saved.protocol != protocol::VERSION {
+            return Err(io::Error::other(
+                "the toolbox was upgraded to one that it does not know",
+            ));
+        }
+        let pid = Pid::from_raw(saved.pid).ok_or(io::ErrorKind::InvalidData)?;
+        let tree = unpacker.tree(saved.tree)?;
+        let control = UnixStream::from_std(unpacker.fd(saved.control)?.into())?;
+        let mut reports = Decoder::default();
+        reports
+            .buffer()
+            .extend_from_slice(&unpacker.bytes(saved.unread)?);
+        let mut leftovers = Leftovers::default();
+        for (is_error, text) in &saved.leftovers {
+            let output = if *is_error {
+                Output::Stderr
+            } else {
+                Output::Stdout
+            };
+            leftovers.push(output, text);
+        }
+        Ok(Self {
+            control,
+            reports,
+            control_ended: saved.control_ended,
+            stdout: Stream::take_up(Output::Stdout, &saved.stdout, unpacker)?,
+            stderr: Stream::take_up(Output::Stderr, &saved.stderr, unpacker)?,
+            first: Output::Stdout,
+            exited: None,
+            leftovers,
+            child: toolbox.processes.adopt(pid, tree),
         })
     }
 

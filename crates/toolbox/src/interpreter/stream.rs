@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use super::text::Text;
+use crate::upgrade::{Packer, Unpacker, state};
 
 /// Read at once: what a pipe holds by default. As text in JSON it is well below what published
 /// clients accept in one message, however it must be escaped.
@@ -42,6 +43,28 @@ impl Stream {
             ended: false,
         };
         Ok((stream, writer))
+    }
+
+    pub(super) fn save(&self, packer: &mut Packer) -> state::PythonOutput {
+        state::PythonOutput {
+            pipe: packer.fd(&self.pipe),
+            ended: self.ended,
+            partial: packer.bytes(self.text.partial()),
+        }
+    }
+
+    pub(super) fn take_up(
+        output: Output,
+        saved: &state::PythonOutput,
+        unpacker: &mut Unpacker,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            output,
+            pipe: Receiver::from_owned_fd_unchecked(unpacker.fd(saved.pipe)?)?,
+            buffer: Vec::new(),
+            text: Text::with(unpacker.bytes(saved.partial)?),
+            ended: saved.ended,
+        })
     }
 
     pub(super) const fn ended(&self) -> bool {

@@ -9,6 +9,14 @@ pub(super) struct Text {
 }
 
 impl Text {
+    pub(super) const fn with(partial: Vec<u8>) -> Self {
+        Self { partial }
+    }
+
+    pub(super) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         let mut all = std::mem::take(&mut self.partial);
         all.extend_from_slice(bytes);

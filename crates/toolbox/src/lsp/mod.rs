@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::process;
 use crate::toolbox::Toolbox;
+use crate::upgrade::state;
 use language::Language;
 use server::Server;
 
@@ -76,6 +77,32 @@ enum Error {
 }
 
 impl LanguageServers {
+    /// Those that run. They do not go over to the next program, which only knows of them.
+    pub(crate) fn save(&self) -> Vec<state::LanguageServer> {
+        let servers = self.lock();
+        let running = servers.iter().filter(|server| server.ended().is_none());
+        let known = running.map(|server| state::LanguageServer {
+            language: server.language.name().to_owned(),
+            project: server.project.clone(),
+        });
+        known.collect()
+    }
+
+    pub(crate) fn take_up(&self, saved: &[state::LanguageServer]) {
+        let mut servers = self.lock();
+        for one in saved {
+            if let Ok(language) = Language::parse(&one.language) {
+                let gone = Server::gone(language, &one.project, "the toolbox was upgraded");
+                servers.push(Arc::new(gone));
+            }
+        }
+    }
+
+    /// Ends all at once, without waiting.
+    pub(crate) fn kill(&self) {
+        self.lock().iter().for_each(|server| server.kill());
+    }
+
     /// Starts a server unless it runs, and waits until it can be asked.
     async fn start(
         &self,

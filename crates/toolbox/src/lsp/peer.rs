@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 use super::frame::{self, Decoder};
 use super::language::Language;
-use crate::process::{Child, Error, Exit, Launch, Place, RunAs};
+use crate::process::{Child, Error, Exit, Launch, Place, RunAs, Tree};
 use crate::toolbox::Toolbox;
 
 /// Read at once: what a pipe holds by default.
@@ -93,6 +94,10 @@ impl Peer {
             errors_ended: false,
             last_words: Vec::new(),
         })
+    }
+
+    pub(super) fn tree(&self) -> Weak<Tree> {
+        Arc::downgrade(&self.child.tree)
     }
 
     /// Queues a message; it leaves while [`Peer::next`] is awaited.

@@ -1,8 +1,8 @@
 //! A language server as requests see it: something that is asked and answers by a deadline.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,7 +18,7 @@ use super::language::Language;
 use super::message;
 use super::owner::{FIRST_NUMBER, Order, Owner, Phase, Question};
 use super::peer::Peer;
-use crate::process;
+use crate::process::{self, Tree};
 use crate::toolbox::Toolbox;
 
 /// Orders that wait for the task.
@@ -36,6 +36,7 @@ pub(super) struct Server {
     orders: mpsc::Sender<Order>,
     stop: Arc<Notify>,
     phase: watch::Receiver<Phase>,
+    tree: Weak<Tree>,
     next_number: AtomicU64,
 }
 
@@ -47,6 +48,7 @@ impl Server {
         project: &Path,
     ) -> Result<Self, process::Error> {
         let peer = Peer::start(toolbox, language, project)?;
+        let tree = peer.tree();
         let (orders, received) = mpsc::channel(ORDERS_MAX);
         let (phase, watched) = watch::channel(Phase::Starting);
         let stop = Arc::new(Notify::new());
@@ -68,8 +70,29 @@ impl Server {
             orders,
             stop,
             phase: watched,
+            tree,
             next_number: AtomicU64::new(FIRST_NUMBER),
         })
+    }
+
+    /// One of which only its end is known.
+    pub(super) fn gone(language: Language, project: &Path, reason: &str) -> Self {
+        Self {
+            language,
+            project: project.to_owned(),
+            orders: mpsc::channel(1).0,
+            stop: Arc::new(Notify::new()),
+            phase: watch::channel(Phase::Ended(reason.into())).1,
+            tree: Weak::new(),
+            next_number: AtomicU64::new(FIRST_NUMBER),
+        }
+    }
+
+    /// At once, without waiting.
+    pub(super) fn kill(&self) {
+        if let Some(tree) = self.tree.upgrade() {
+            tree.kill();
+        }
     }
 
     /// Why it has ended, if so.

@@ -7,6 +7,7 @@ pub(crate) mod fuzz;
 mod listeners;
 pub(crate) mod ports;
 pub(crate) mod proxy;
+pub(crate) mod relay;
 pub(crate) mod tcp;
 
 use std::io;

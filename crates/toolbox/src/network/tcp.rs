@@ -9,8 +9,9 @@ use http::{HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
 use sebring_api::boot::TCP_UPGRADE;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::net::UnixStream;
 
-use super::{connect, port};
+use super::{connect, port, relay};
 use crate::http::error::Failure;
 use crate::toolbox::Toolbox;
 
@@ -33,11 +34,15 @@ pub(crate) async fn stream(
             "header Upgrade: must be {TCP_UPGRADE}"
         )));
     }
-    let mut upstream = connect(port).await?;
+    let upstream = connect(port).await?;
     let upgrade = hyper::upgrade::on(&mut request);
-    toolbox.tasks.spawn("tcp stream", async move {
-        if let Ok(upgraded) = upgrade.await {
-            join(&mut TokioIo::new(upgraded), &mut upstream).await;
+    let tasks = toolbox.tasks.clone();
+    tasks.spawn("tcp stream", async move {
+        let connection = upgrade.await.ok();
+        let parts = connection.and_then(|raw| raw.downcast::<TokioIo<UnixStream>>().ok());
+        if let Some(parts) = parts {
+            let host = parts.io.into_inner();
+            relay::begin(&toolbox, host, upstream, &parts.read_buf);
         }
     });
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();

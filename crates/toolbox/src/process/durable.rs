@@ -9,10 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::feed::{self, Reader};
+use tokio::time::Instant;
+
+use super::feed::{self, Feed, Reader};
 use super::log::Stream;
 use super::reaper::Exit;
-use super::record::{End, Kind, Process};
+use super::record::{End, Kind, Process, Watch};
 use super::{Child, Error, KILLED_CODE, KILLED_WAIT, Launch, Place, RunAs};
 use crate::environment::Variables;
 use crate::toolbox::Toolbox;
@@ -84,44 +86,52 @@ pub(crate) fn start(toolbox: &Arc<Toolbox>, plan: Plan<'_>) -> Result<Arc<Proces
     process.set_tree(child.pid.as_raw_nonzero().get(), Arc::clone(&child.tree));
     let mut readers = vec![feed::capture(toolbox, &process, output, Stream::Output)];
     readers.extend(errors.map(|pipe| feed::capture(toolbox, &process, pipe, Stream::Error)));
-    if let Some(mut pipe) = input {
-        let receiver = process.open_input();
-        let fed = Arc::clone(&process);
-        toolbox.tasks.spawn("feed input", async move {
-            feed::feed(receiver, &mut pipe, &fed).await;
-        });
+    if let Some(pipe) = input {
+        let feed = Feed {
+            input: process.open_input(),
+            process: Arc::clone(&process),
+            pipe,
+            lingers: false,
+        };
+        feed::feed(toolbox, feed);
     }
-    watch(toolbox, &process, child, readers, plan.timeout, oom_kills);
+    let watched = Watch {
+        deadline: plan
+            .timeout
+            .and_then(|limit| Instant::now().checked_add(limit)),
+        oom_kills,
+    };
+    watch(toolbox, &process, child, readers, watched);
     Ok(process)
 }
 
-fn watch(
+pub(super) fn watch(
     toolbox: &Arc<Toolbox>,
     process: &Arc<Process>,
     mut child: Child,
     readers: Vec<Reader>,
-    limit: Option<Duration>,
-    oom_kills: u64,
+    watched: Watch,
 ) {
+    process.set_watch(watched);
     let (process, toolbox) = (Arc::clone(process), Arc::clone(toolbox));
     let tasks = toolbox.tasks.clone();
     tasks.spawn("process", async move {
-        let (exit, timed_out) = ending(&mut child, limit).await;
+        let (exit, timed_out) = ending(&mut child, watched.deadline).await;
         feed::last_words(readers).await;
         process.finish(End {
             out_of_memory: exit.code() == KILLED_CODE
                 && !timed_out
-                && toolbox.memory.oom_kills() > oom_kills,
+                && toolbox.memory.oom_kills() > watched.oom_kills,
             timed_out,
             ..End::now(exit)
         });
     });
 }
 
-async fn ending(child: &mut Child, limit: Option<Duration>) -> (Exit, bool) {
+async fn ending(child: &mut Child, deadline: Option<Instant>) -> (Exit, bool) {
     let passed = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
             None => std::future::pending().await,
         }
     };

@@ -6,15 +6,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::pipe::PipeFlags;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::STRAGGLER_GRACE;
+use super::input::Input;
 use super::log::Stream;
-use super::record::{Input, Process};
+use super::record::Process;
 use crate::toolbox::Toolbox;
 
 /// Read at once: what a pipe holds by default.
@@ -33,6 +32,24 @@ pub(super) fn with_buffer<R>(read: impl FnOnce(&mut [u8]) -> R) -> R {
 /// Reads in the background until the last writer is gone.
 #[derive(Debug)]
 pub(super) struct Reader(JoinHandle<Option<()>>);
+
+/// A pipe that is read into a log.
+#[derive(Debug)]
+pub(super) struct Capture {
+    pub(super) process: Arc<Process>,
+    pub(super) stream: Stream,
+    pub(super) pipe: Receiver,
+}
+
+/// A pipe into which input is written.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) process: Arc<Process>,
+    pub(super) input: Arc<Input>,
+    pub(super) pipe: Sender,
+    /// Whether the pipe stays open until the process has ended, whatever becomes of its input.
+    pub(super) lingers: bool,
+}
 
 /// A pipe for output: our end, and that of the process.
 pub(super) fn output_pipe() -> io::Result<(Receiver, OwnedFd)> {
@@ -56,9 +73,13 @@ pub(super) fn capture(
     pipe: Receiver,
     stream: Stream,
 ) -> Reader {
-    let process = Arc::clone(process);
+    let capture = toolbox.processes.captures.add(Capture {
+        process: Arc::clone(process),
+        stream,
+        pipe,
+    });
     Reader(toolbox.tasks.spawn("capture output", async move {
-        while pipe.readable().await.is_ok() && read_some(&pipe, &process, stream) {
+        while capture.pipe.readable().await.is_ok() && read_some(&capture) {
             // A flood must not keep others from their turn.
             tokio::task::yield_now().await;
         }
@@ -66,11 +87,12 @@ pub(super) fn capture(
 }
 
 /// Whether there may be more.
-fn read_some(pipe: &Receiver, process: &Process, stream: Stream) -> bool {
-    with_buffer(|buffer| match pipe.try_read(buffer) {
+fn read_some(capture: &Capture) -> bool {
+    with_buffer(|buffer| match capture.pipe.try_read(buffer) {
         Ok(0) => false,
         Ok(length) => {
-            process.log.push(stream, &buffer[..length]);
+            let log = &capture.process.log;
+            log.push(capture.stream, &buffer[..length]);
             true
         }
         Err(error) => matches!(
@@ -92,18 +114,35 @@ pub(super) async fn last_words(readers: Vec<Reader>) {
 }
 
 /// Writes input as fast as the process reads it, until it has ended or its input is closed.
-pub(super) async fn feed(mut input: mpsc::Receiver<Input>, pipe: &mut Sender, process: &Process) {
-    let writing = async {
-        while let Some(message) = input.recv().await {
-            if pipe.write_all(&message.bytes).await.is_err() {
-                // It has closed its input; more of it goes nowhere, as in a shell.
-                return;
-            }
+pub(super) fn feed(toolbox: &Toolbox, feed: Feed) {
+    let feed = toolbox.processes.feeds.add(feed);
+    toolbox.tasks.spawn("feed input", async move {
+        tokio::select! {
+            // Both may be dropped: input to an ended process is worth nothing.
+            () = write_all(&feed) => {}
+            _ = feed.process.ended() => {}
         }
-    };
-    tokio::select! {
-        // Both may be dropped: input to an ended process is worth nothing.
-        () = writing => {}
-        _ = process.ended() => {}
+        feed.input.close();
+        if feed.lingers {
+            feed.process.ended().await;
+        }
+    });
+}
+
+async fn write_all(feed: &Feed) {
+    while let Some(bytes) = feed.input.next().await {
+        if feed.pipe.writable().await.is_err() {
+            return;
+        }
+        match feed.pipe.try_write(&bytes) {
+            Ok(length) => feed.input.written(length),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            // It has closed its input; more of it goes nowhere, as in a shell.
+            Err(_) => return,
+        }
     }
 }

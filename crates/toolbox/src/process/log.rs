@@ -9,9 +9,11 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::store::Store;
+use crate::upgrade::{Packer, Unpacker, state};
 
 /// Kept of each process: what one request may reasonably return.
 pub(crate) const LOG_BYTES_MAX: u64 = 16 << 20;
@@ -19,7 +21,7 @@ pub(crate) const LOG_BYTES_MAX: u64 = 16 << 20;
 /// a few bytes here and a few there without end.
 const RUNS_MAX: usize = 16 << 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stream {
     Output,
     Error,
@@ -75,6 +77,34 @@ impl Log {
                 runs: VecDeque::new(),
             }),
             news: watch::Sender::default(),
+        }
+    }
+
+    pub(super) fn save(&self, packer: &mut Packer) -> state::Log {
+        let state = self.lock();
+        let store = &state.store;
+        state::Log {
+            bytes_max: store.bytes_max(),
+            begin: store.begin(),
+            end: store.end(),
+            place: store.save(packer),
+            runs: state.runs.iter().copied().collect(),
+            finished_at: self.news.borrow().finished_at,
+        }
+    }
+
+    /// What cannot be read any more is lost as if it had been overwritten.
+    pub(super) fn take_up(saved: &state::Log, unpacker: &mut Unpacker) -> Self {
+        let news = News {
+            end: saved.end,
+            finished_at: saved.finished_at,
+        };
+        Self {
+            state: Mutex::new(State {
+                store: Store::take_up(saved, unpacker),
+                runs: saved.runs.iter().copied().collect(),
+            }),
+            news: watch::Sender::new(news),
         }
     }
 

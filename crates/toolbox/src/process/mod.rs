@@ -14,10 +14,13 @@ pub(crate) mod execute;
 mod feed;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub(crate) mod handover;
+mod input;
 pub(crate) mod log;
 mod output;
 mod reaper;
 pub(crate) mod record;
+pub(crate) mod registry;
 pub(crate) mod routes;
 mod run;
 pub(crate) mod session;
@@ -45,6 +48,7 @@ use tokio::time::timeout;
 use crate::environment::{self, Variables};
 pub(crate) use reaper::Exit;
 use reaper::Reaper;
+use registry::Registry;
 use session::Sessions;
 use table::Table;
 use terminal::Terminals;
@@ -74,6 +78,11 @@ pub(crate) struct Processes {
     pub(crate) terminals: Terminals,
     /// What the sandbox was configured to run, once it was started.
     pub(crate) entrypoint: OnceLock<Arc<record::Process>>,
+    captures: Registry<feed::Capture>,
+    feeds: Registry<feed::Feed>,
+    /// Output that nobody wants, read because closing it would kill who writes it.
+    discards: Registry<tokio::net::unix::pipe::Receiver>,
+    screens: Registry<terminal::Screen>,
 }
 
 /// Who a process runs as.
@@ -164,6 +173,10 @@ impl Processes {
             sessions: Sessions::default(),
             terminals: Terminals::default(),
             entrypoint: OnceLock::new(),
+            captures: Registry::default(),
+            feeds: Registry::default(),
+            discards: Registry::default(),
+            screens: Registry::default(),
         }
     }
 
@@ -322,7 +335,7 @@ impl Processes {
     }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),

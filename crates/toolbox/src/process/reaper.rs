@@ -8,11 +8,12 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, WaitOptions, WaitStatus};
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Exit {
     Code(i32),
     Signal(i32),
@@ -71,6 +72,14 @@ impl Reaper {
             .insert(pid, sender);
         self.children.send_replace(Children::Some);
         receiver
+    }
+
+    /// Whether the exit of this child is still to come.
+    pub(crate) fn awaits(&self, pid: Pid) -> bool {
+        let awaited = self.awaited.lock();
+        awaited
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&pid)
     }
 
     /// Collects until dropped.

@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Tree;
+use super::input::Input;
 use super::log::{LOG_BYTES_MAX, Log};
 use super::reaper::Exit;
 use crate::clock;
@@ -20,7 +23,7 @@ use crate::clock;
 /// Messages of input that wait for a process to read them.
 pub(crate) const INPUT_MESSAGES_MAX: usize = 64;
 /// Their bytes together: as much as one message of a WebSocket can have.
-const INPUT_WAITING_BYTES_MAX: usize = 4 << 20;
+pub(crate) const INPUT_WAITING_BYTES_MAX: usize = 4 << 20;
 /// One piece of input by a request.
 pub(crate) const INPUT_BYTES_MAX: usize = 1 << 20;
 
@@ -32,20 +35,27 @@ pub(crate) struct Process {
     pub(crate) started: OffsetDateTime,
     pub(crate) log: Log,
     end: watch::Sender<Option<End>>,
-    /// For bytes of input that wait.
-    room: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     pid: Option<i32>,
-    input: Option<mpsc::Sender<Input>>,
+    input: Option<Arc<Input>>,
     tree: Option<Arc<Tree>>,
+    watch: Option<Watch>,
+}
+
+/// What is watched of a process until it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) deadline: Option<Instant>,
+    /// Kills for memory that had happened when it began.
+    pub(crate) oom_kills: u64,
 }
 
 /// What asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Process,
     /// A command in the session of this id.
@@ -76,14 +86,6 @@ impl End {
     }
 }
 
-/// A message on its way to a process.
-#[derive(Debug)]
-pub(crate) struct Input {
-    pub(crate) bytes: Bytes,
-    /// It waits until this is dropped.
-    _room: OwnedSemaphorePermit,
-}
-
 /// Why input was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InputError {
@@ -106,14 +108,25 @@ impl Process {
     }
 
     pub(crate) fn with_log(kind: Kind, id: String, command: String, bytes_max: u64) -> Self {
+        Self::known(kind, id, command, clock::now(), Log::new(bytes_max), None)
+    }
+
+    /// One of which all this is known.
+    pub(super) fn known(
+        kind: Kind,
+        id: String,
+        command: String,
+        started: OffsetDateTime,
+        log: Log,
+        end: Option<End>,
+    ) -> Self {
         Self {
             id,
             kind,
             command,
-            started: clock::now(),
-            log: Log::new(bytes_max),
-            end: watch::Sender::new(None),
-            room: Arc::new(Semaphore::new(INPUT_WAITING_BYTES_MAX)),
+            started,
+            log,
+            end: watch::Sender::new(end),
             state: Mutex::default(),
         }
     }
@@ -125,15 +138,40 @@ impl Process {
         state.tree = Some(tree);
     }
 
-    /// Where input goes from now on; the other end of the channel.
-    pub(crate) fn open_input(&self) -> mpsc::Receiver<Input> {
-        let (sender, receiver) = mpsc::channel(INPUT_MESSAGES_MAX);
-        self.lock().input = Some(sender);
-        receiver
+    /// As far as it is known of one that has ended.
+    pub(super) fn set_remains(&self, pid: Option<i32>, tree: Option<Arc<Tree>>) {
+        let mut state = self.lock();
+        state.pid = pid;
+        state.tree = tree;
+    }
+
+    /// Where input goes from now on; for whoever writes it into a pipe.
+    pub(crate) fn open_input(&self) -> Arc<Input> {
+        let input = Arc::new(Input::default());
+        self.set_input(Arc::clone(&input));
+        input
+    }
+
+    pub(super) fn set_input(&self, input: Arc<Input>) {
+        self.lock().input = Some(input);
     }
 
     pub(crate) fn close_input(&self) {
-        self.lock().input = None;
+        if let Some(input) = self.lock().input.take() {
+            input.finish();
+        }
+    }
+
+    pub(crate) fn input(&self) -> Option<Arc<Input>> {
+        self.lock().input.clone()
+    }
+
+    pub(super) fn set_watch(&self, watch: Watch) {
+        self.lock().watch = Some(watch);
+    }
+
+    pub(super) fn watch(&self) -> Option<Watch> {
+        self.lock().watch
     }
 
     /// Hands over input; it is written as fast as the process reads.
@@ -141,36 +179,15 @@ impl Process {
         if self.end().is_some() {
             return Err(InputError::Ended);
         }
-        let state = self.lock();
-        let input = state.input.as_ref().ok_or(InputError::Closed)?;
-        let room = Arc::clone(&self.room);
-        let room = room.try_acquire_many_owned(room_for(&bytes)?);
-        let message = Input {
-            bytes,
-            _room: room.map_err(|_| InputError::Full)?,
-        };
-        input.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => InputError::Full,
-            mpsc::error::TrySendError::Closed(_) => InputError::Closed,
-        })
+        self.input().ok_or(InputError::Closed)?.send(bytes)
     }
 
     /// As `write`, but waits while it does not read.
     pub(crate) async fn write_patiently(&self, bytes: Bytes) -> Result<(), InputError> {
-        let input = self.lock().input.clone().ok_or(InputError::Closed)?;
-        let sending = async {
-            let room = Arc::clone(&self.room);
-            let room = room.acquire_many_owned(room_for(&bytes)?).await;
-            let message = Input {
-                bytes,
-                _room: room.map_err(|_| InputError::Closed)?,
-            };
-            let sent = input.send(message).await;
-            sent.map_err(|_| InputError::Closed)
-        };
+        let input = self.input().ok_or(InputError::Closed)?;
         tokio::select! {
             // Both may be dropped: input to an ended process is worth nothing.
-            sent = sending => sent,
+            sent = input.send_patiently(bytes) => sent,
             _ = self.ended() => Err(InputError::Ended),
         }
     }
@@ -207,8 +224,8 @@ impl Process {
             }
         });
         self.log.finish();
+        self.close_input();
         let mut state = self.lock();
-        state.input = None;
         // What it left running can still be ended through it; an empty tree is of no more use, and
         // that of a session goes on with the next command.
         let is_session = matches!(self.kind, Kind::Session(_));
@@ -237,14 +254,6 @@ impl Process {
     }
 }
 
-/// What a message takes of the room for all that wait; none that would never fit may wait for it.
-fn room_for(bytes: &Bytes) -> Result<u32, InputError> {
-    if bytes.len() > INPUT_WAITING_BYTES_MAX {
-        return Err(InputError::Full);
-    }
-    u32::try_from(bytes.len()).map_err(|_| InputError::Full)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,35 +265,13 @@ mod tests {
     #[test]
     fn input_that_waits_is_bounded_by_its_bytes_until_it_is_written() {
         let process = process();
-        let mut input = process.open_input();
+        let input = process.open_input();
         let piece = Bytes::from(vec![b'x'; INPUT_WAITING_BYTES_MAX / 2]);
         process.write(piece.clone()).unwrap();
         process.write(piece).unwrap();
         let one = Bytes::from_static(b"x");
         assert_eq!(process.write(one.clone()), Err(InputError::Full));
-        let message = input.try_recv().unwrap();
-        // Taken, but not written yet.
-        assert_eq!(process.write(one.clone()), Err(InputError::Full));
-        drop(message);
+        input.written(1);
         process.write(one).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_patient_writer_waits_for_room_and_is_told_when_there_will_be_none() {
-        let process = process();
-        let mut input = process.open_input();
-        let all = Bytes::from(vec![b'x'; INPUT_WAITING_BYTES_MAX]);
-        process.write(all).unwrap();
-        let read = async {
-            tokio::task::yield_now().await;
-            drop(input.recv().await);
-            input.recv().await
-        };
-        let more = process.write_patiently(Bytes::from_static(b"more"));
-        let (written, read) = tokio::join!(more, read);
-        assert_eq!((written, &read.unwrap().bytes[..]), (Ok(()), &b"more"[..]));
-        drop(input);
-        let late = process.write_patiently(Bytes::from_static(b"late"));
-        assert_eq!(late.await, Err(InputError::Closed));
     }
 }

@@ -138,7 +138,9 @@ pub(crate) async fn delete(
     }
     if let Some(tree) = process.tree() {
         // As a task of its own: it must be ended whether or not the client waits.
+        let whole = toolbox.pause.hold();
         let ending = toolbox.tasks.spawn("end process", async move {
+            let _whole = whole;
             tree.end(DELETE_GRACE).await;
         });
         let _ended = ending.await;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
@@ -129,16 +128,30 @@ async fn drain(output: &mut Output) {
 
 /// Keeps reading what a background process writes to output that nobody awaits any more: closing
 /// the pipe would kill it by SIGPIPE at its next line.
-fn discard(toolbox: &Toolbox, mut pipe: Receiver) {
+pub(super) fn discard(toolbox: &Toolbox, pipe: Receiver) {
     if DISCARDS.fetch_add(1, Ordering::Relaxed) >= DISCARDS_MAX {
         DISCARDS.fetch_sub(1, Ordering::Relaxed);
         return;
     }
+    let pipe = toolbox.processes.discards.add(pipe);
     toolbox.tasks.spawn("discard output", async move {
-        let mut buffer = vec![0; 4096];
-        while matches!(pipe.read(&mut buffer).await, Ok(1..)) {}
+        while pipe.readable().await.is_ok() && more(pipe.try_read(&mut [0; 4096])) {
+            // A flood must not keep others from their turn.
+            tokio::task::yield_now().await;
+        }
+        drop(pipe);
         DISCARDS.fetch_sub(1, Ordering::Relaxed);
     });
+}
+
+fn more(read: io::Result<usize>) -> bool {
+    match read {
+        Ok(length) => length > 0,
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        ),
+    }
 }
 
 impl Error {

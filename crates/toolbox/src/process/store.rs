@@ -13,6 +13,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::upgrade::{Packer, Unpacker, state};
+
 /// Kept in memory of each log; most commands write less.
 const MEMORY_BYTES_MAX: u64 = 32 << 10;
 /// The same once all logs together have reached their bound.
@@ -70,6 +72,44 @@ impl Store {
                 on_disk: 0,
             },
         }
+    }
+
+    pub(super) fn save(&self, packer: &mut Packer) -> state::LogPlace {
+        let mut pack = |memory: &VecDeque<u8>| {
+            let (front, back) = memory.as_slices();
+            packer.bytes(&[front, back].concat())
+        };
+        match &self.place {
+            Place::Memory(memory) => state::LogPlace::Memory(pack(memory)),
+            Place::Fallback(memory) => state::LogPlace::Fallback(pack(memory)),
+            Place::File(file) => state::LogPlace::File(packer.fd(file)),
+        }
+    }
+
+    pub(super) fn take_up(saved: &state::Log, unpacker: &mut Unpacker) -> Self {
+        let mut take = || -> io::Result<Place> {
+            Ok(match saved.place {
+                state::LogPlace::Memory(span) => Place::Memory(unpacker.bytes(span)?.into()),
+                state::LogPlace::Fallback(span) => Place::Fallback(unpacker.bytes(span)?.into()),
+                state::LogPlace::File(file) => Place::File(File::from(unpacker.fd(file)?)),
+            })
+        };
+        let (place, begin) = match take() {
+            Ok(place) => (place, saved.begin),
+            Err(_) => (Place::Memory(VecDeque::new()), saved.end),
+        };
+        let mut store = Self {
+            begin,
+            end: saved.end,
+            place,
+            ..Self::new(saved.bytes_max)
+        };
+        store.count();
+        store
+    }
+
+    pub(super) const fn bytes_max(&self) -> u64 {
+        self.bytes_max
     }
 
     pub(super) const fn begin(&self) -> u64 {

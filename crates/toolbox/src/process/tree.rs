@@ -20,6 +20,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::process::{Pid, Signal};
 
+use crate::upgrade::{Packer, Unpacker, state};
+
 /// Empty cgroups kept for reuse; more than a few are only needed in bursts.
 const SPARE_MAX: usize = 8;
 /// Each round ends all that the last one saw; what forks faster is caught by the next.
@@ -64,6 +66,55 @@ impl Groups {
             directory: directory.to_owned(),
             state: Mutex::default(),
         })
+    }
+
+    pub(super) fn save(&self, packer: &mut Packer) -> state::Groups {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state::Groups {
+            made: state.made,
+            spare: state.spare.iter().map(|group| group.save(packer)).collect(),
+            inhabited: state
+                .inhabited
+                .iter()
+                .map(|group| group.save(packer))
+                .collect(),
+        }
+    }
+
+    pub(super) fn take_up(&self, saved: &state::Groups, unpacker: &mut Unpacker) {
+        let mut take = |groups: &[state::Group]| {
+            let groups = groups.iter();
+            let taken = groups.filter_map(|group| Group::take_up(group, unpacker).ok());
+            taken.collect::<Vec<_>>()
+        };
+        let (spare, inhabited) = (take(&saved.spare), take(&saved.inhabited));
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State {
+            made: saved.made,
+            spare,
+            inhabited,
+        };
+    }
+
+    /// Ends what is in cgroups of ours that nobody has handed over: it was of a request that was
+    /// cut, and ends with it.
+    pub(super) fn end_strangers(&self, known: &HashSet<String>) {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten();
+        for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+            if !name.starts_with("p-") || known.contains(&name) {
+                continue;
+            }
+            let Ok(fd) = open_directory(&self.directory.join(&name)) else {
+                continue;
+            };
+            let group = Group {
+                name,
+                fd,
+                killed: AtomicBool::new(true),
+            };
+            // An old kernel cannot; then it lives on as any process that was left behind.
+            let _unkillable = group.kill();
+            self.put_back(group);
+        }
     }
 
     /// An empty cgroup.
@@ -121,6 +172,22 @@ impl Groups {
 }
 
 impl Group {
+    pub(super) fn save(&self, packer: &mut Packer) -> state::Group {
+        state::Group {
+            name: self.name.clone(),
+            directory: packer.fd(&self.fd),
+            killed: self.killed.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn take_up(saved: &state::Group, unpacker: &mut Unpacker) -> io::Result<Self> {
+        Ok(Self {
+            name: saved.name.clone(),
+            fd: unpacker.fd(saved.directory)?,
+            killed: AtomicBool::new(saved.killed),
+        })
+    }
+
     pub(crate) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -3,15 +3,15 @@
 use std::ffi::CString;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 
+use super::Caller;
 use super::wire::{self, Answer, Request, WireShell};
 use crate::environment::{DEFAULT_PATH, Variables};
 use crate::passwd::{self, User};
@@ -39,7 +39,16 @@ pub(crate) fn listen(toolbox: &Arc<Toolbox>, name: &str) {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let Ok(listener) = bind(name) else { return };
+    if let Ok(listener) = bind(name) {
+        accept(toolbox, listener);
+    }
+}
+
+/// Serves who comes to a socket that is bound.
+pub(crate) fn accept(toolbox: &Arc<Toolbox>, listener: UnixListener) {
+    let listener = Arc::new(listener);
+    // There is one.
+    let _first = toolbox.sudo.listener.set(Arc::clone(&listener));
     let serving = Arc::clone(toolbox);
     toolbox.tasks.spawn("sudo", async move {
         loop {
@@ -54,26 +63,52 @@ pub(crate) fn listen(toolbox: &Arc<Toolbox>, name: &str) {
     });
 }
 
-fn bind(name: &str) -> io::Result<tokio::net::UnixListener> {
-    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+fn bind(name: &str) -> io::Result<UnixListener> {
+    let listener =
+        std::os::unix::net::UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
     listener.set_nonblocking(true)?;
-    tokio::net::UnixListener::from_std(listener)
+    UnixListener::from_std(listener)
 }
 
 async fn serve(toolbox: Arc<Toolbox>, mut stream: UnixStream) {
-    let answer = match run(&toolbox, &mut stream).await {
-        Ok(Some(exit)) => Answer::Exited(exit.code()),
-        Ok(None) => return,
-        Err(reason) => Answer::Refused(reason),
-    };
-    if let Ok(text) = serde_json::to_vec(&answer) {
-        // A client that is gone wants no answer.
-        let _gone = stream.write_all(&text).await;
+    let whole = toolbox.pause.hold();
+    match start(&toolbox, &mut stream).await {
+        Ok(child) => {
+            let caller = toolbox.sudo.callers.add(Caller {
+                pid: child.pid,
+                tree: Arc::clone(&child.tree),
+                stream,
+            });
+            drop(whole);
+            attend(child, &caller).await;
+        }
+        Err(reason) => answer(&stream, &Answer::Refused(reason)).await,
     }
 }
 
-/// Runs the command. `None` when the client left before its end.
-async fn run(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Option<Exit>, String> {
+/// Waits for the end of the command, and tells it to whoever waits.
+pub(super) async fn attend(child: Child, caller: &Caller) {
+    // Nothing when the client left before.
+    if let Some(exit) = follow(child, &caller.stream).await {
+        answer(&caller.stream, &Answer::Exited(exit.code())).await;
+    }
+}
+
+async fn answer(stream: &UnixStream, answer: &Answer) {
+    let text = serde_json::to_vec(answer).unwrap_or_default();
+    let mut rest = text.as_slice();
+    while !rest.is_empty() && stream.writable().await.is_ok() {
+        match stream.try_write(rest) {
+            Ok(length) => rest = &rest[length..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // A client that is gone wants no answer.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Starts the command.
+async fn start(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Child, String> {
     let received = tokio::time::timeout(REQUEST_TIMEOUT, wire::receive(stream)).await;
     let (request, [stdin, stdout, stderr]) = match received {
         Ok(Ok(received)) => received,
@@ -123,7 +158,7 @@ async fn run(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Option<E
         terminal: request.terminal,
     });
     match child {
-        Ok(child) => Ok(follow(child, stream).await),
+        Ok(child) => Ok(child),
         Err(crate::process::Error::Execute { source, .. })
             if source.kind() == io::ErrorKind::NotFound =>
         {
@@ -134,20 +169,23 @@ async fn run(toolbox: &Arc<Toolbox>, stream: &mut UnixStream) -> Result<Option<E
 }
 
 /// Waits for the end, passing on signals. A client that leaves takes the command with it.
-async fn follow(mut child: Child, stream: &mut UnixStream) -> Option<Exit> {
+async fn follow(mut child: Child, stream: &UnixStream) -> Option<Exit> {
     loop {
-        let mut number = [0];
         tokio::select! {
             // The exit first, so that a client that leaves just then is still answered. Both may
-            // be dropped: a oneshot keeps its value, a read of one byte took it or did not.
+            // be dropped: a oneshot keeps its value, and nothing is read before it is ready.
             biased;
             exit = &mut child.exit => {
                 child.release();
                 return exit.ok();
             }
-            read = stream.read(&mut number) => match read {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => pass_on(&child, number[0]),
+            readable = stream.readable() => {
+                let mut number = [0];
+                match readable.and_then(|()| stream.try_read(&mut number)) {
+                    Ok(1..) => pass_on(&child, number[0]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(0) | Err(_) => return None,
+                }
             }
         }
     }

@@ -14,10 +14,36 @@ pub(crate) mod broker;
 pub(crate) mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod handover;
 mod terminal;
 mod wire;
+
+use std::sync::{Arc, OnceLock};
+
+use rustix::process::Pid;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::process::Tree;
+use crate::process::registry::Registry;
 
 /// Name of the abstract socket; it belongs to the sandbox's own network namespace.
 pub(crate) const SOCKET_NAME: &str = "sebring-sudo";
 /// Where a client looks for another name; for tests, which share a namespace.
 const SOCKET_VARIABLE: &str = "SEBRING_SUDO_SOCKET";
+
+pub(crate) use handover::take_up;
+
+/// What is open while `sudo` is served.
+#[derive(Debug, Default)]
+pub(crate) struct Sudo {
+    listener: OnceLock<Arc<UnixListener>>,
+    callers: Registry<Caller>,
+}
+
+/// Somebody who waits for a command.
+#[derive(Debug)]
+struct Caller {
+    pid: Pid,
+    tree: Arc<Tree>,
+    stream: UnixStream,
+}

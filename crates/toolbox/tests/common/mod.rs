@@ -121,11 +121,7 @@ impl Toolbox {
                 .unwrap();
         };
         open(&home);
-        for (name, content) in files {
-            let path = directory.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
-        }
+        write_files(&directory, files);
         let cgroup = settings.cgroup.then(|| cgroup_directory(&name)).flatten();
         let config = json!({
             "sandbox_id": "11111111-2222-4333-8444-555555555555",
@@ -159,6 +155,9 @@ impl Toolbox {
                     .to_str()
                     .unwrap(),
             ])
+            // What an upgrade would make of it; nothing unless a test puts something there.
+            .arg("--program")
+            .arg(directory.join("program"))
             .current_dir(&directory)
             .stdin(Stdio::null());
         if directory.join("disk_used").exists() {
@@ -278,6 +277,14 @@ impl Drop for Toolbox {
             }
             std::fs::remove_dir(cgroup).unwrap();
         }
+    }
+}
+
+fn write_files(directory: &Path, files: &[(&str, &str)]) {
+    for (name, content) in files {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
     }
 }
 

@@ -81,6 +81,13 @@ impl Desktop {
         all_of(&self.programs)
     }
 
+    /// Whether nothing of it runs or is about to.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_changing = self.changing.try_lock().is_err();
+        let programs = self.programs();
+        !is_changing && programs.iter().all(|one| one.state() == State::Over)
+    }
+
     pub(crate) fn overall(&self) -> Overall {
         let programs = self.programs();
         let up = programs.iter().filter(|one| one.pid().is_some()).count();

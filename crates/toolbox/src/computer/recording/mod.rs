@@ -51,6 +51,10 @@ impl Recordings {
         self.films().retain(|_, film| film.is_under_way());
     }
 
+    pub(crate) fn is_any_under_way(&self) -> bool {
+        self.films().values().any(|film| film.is_under_way())
+    }
+
     pub(crate) async fn stop_all(&self) {
         let films: Vec<_> = self.films().values().cloned().collect();
         for film in &films {

@@ -10,6 +10,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod handover;
 pub(crate) mod logs;
 pub(crate) mod routes;
 mod scratch;
@@ -27,6 +28,7 @@ use super::reaper::Exit;
 use super::record::{INPUT_BYTES_MAX, INPUT_MESSAGES_MAX, InputError, Kind, Process};
 use super::table::Full;
 use crate::toolbox::Toolbox;
+use crate::upgrade::Berth;
 use shell::Job;
 
 /// The session and the command that show what the sandbox was configured to run.
@@ -53,6 +55,7 @@ pub(crate) struct Session {
     commands: Mutex<Vec<Arc<Command>>>,
     jobs: mpsc::Sender<Job>,
     ended: watch::Sender<Option<Exit>>,
+    berth: Berth<shell::Resting>,
 }
 
 /// Something run in a session.
@@ -168,13 +171,24 @@ impl Session {
             commands: Mutex::default(),
             jobs,
             ended: watch::Sender::new(None),
+            berth: Berth::default(),
         });
-        let running = Arc::clone(&session);
+        session.run(toolbox, shell, None, waiting);
+        Ok(session)
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        toolbox: &Toolbox,
+        shell: shell::Running,
+        current: Option<shell::Current>,
+        waiting: mpsc::Receiver<Job>,
+    ) {
+        let running = Arc::clone(self);
         toolbox.tasks.spawn("session", async move {
-            let exit = shell.serve(waiting, &running.ended).await;
+            let exit = shell.serve(current, waiting, &running).await;
             running.ended.send_replace(Some(exit));
         });
-        Ok(session)
     }
 
     /// In the order they were given.

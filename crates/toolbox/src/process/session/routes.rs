@@ -90,6 +90,7 @@ pub(crate) async fn delete(
     // As a task of its own: half a deletion because somebody hung up helps nobody.
     let deleting = Arc::clone(&toolbox);
     let deleted = toolbox.tasks.spawn("delete session", async move {
+        let _whole = deleting.pause.hold();
         let sessions = &deleting.processes.sessions;
         sessions.delete(&deleting, &id).await
     });

@@ -5,21 +5,22 @@
 //! descriptors, so what a command prints cannot be taken for an answer.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::Error;
 use super::scratch::{self, Scratch};
+use super::{Error, Session};
 use crate::files::random_hex;
-use crate::process::feed::{self, Reader};
+use crate::process::feed::{self, Feed, Reader};
+use crate::process::input::Input;
 use crate::process::log::Stream;
 use crate::process::reaper::Exit;
-use crate::process::record::{End, Input, Process};
+use crate::process::record::{End, Process};
 use crate::process::shell::Shell;
 use crate::process::{Child, KILLED_CODE, Launch, Place, RunAs, Tree};
 use crate::toolbox::Toolbox;
@@ -35,16 +36,46 @@ const LAST_READS_MAX: usize = (64 << 10) / READ_BYTES;
 pub(super) struct Job {
     pub(super) process: Arc<Process>,
     /// `None` when it finds the end of its input at once.
-    pub(super) input: Option<mpsc::Receiver<Input>>,
+    pub(super) input: Option<Arc<Input>>,
+}
+
+/// The command that runs.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) process: Arc<Process>,
+    pub(super) scratch: PathBuf,
+    /// Keep both of its streams open until it has ended, opened by it or not.
+    pub(super) writers: [OwnedFd; 2],
+    pub(super) readers: Vec<Reader>,
+    pub(super) oom_kills: u64,
+}
+
+/// A shell that has been laid down, and what it is in the middle of.
+#[derive(Debug)]
+pub(super) struct Resting {
+    pub(super) shell: Running,
+    pub(super) current: Option<Current>,
+}
+
+/// What happens next.
+enum Step {
+    Job(Job),
+    /// The command has ended, and the shell if it did as well.
+    Done(Exit, Option<Exit>),
+    /// The shell has.
+    Ended(Exit),
+    Pause,
 }
 
 /// A running shell.
 #[derive(Debug)]
 pub(super) struct Running {
     toolbox: Arc<Toolbox>,
-    child: Child,
-    orders: pipe::Sender,
-    answers: Answers,
+    pub(super) child: Child,
+    pub(super) orders: pipe::Sender,
+    pub(super) answers: Answers,
+    /// Of what the last command was given.
+    removal: Option<JoinHandle<()>>,
 }
 
 pub(super) fn start(toolbox: &Arc<Toolbox>, cwd: &Path) -> Result<Running, Error> {
@@ -73,12 +104,8 @@ pub(super) fn start(toolbox: &Arc<Toolbox>, cwd: &Path) -> Result<Running, Error
             terminal: false,
         })
         .map_err(Error::Start)?;
-    Ok(Running {
-        toolbox: Arc::clone(toolbox),
-        child,
-        orders,
-        answers: Answers::new(answers, &token),
-    })
+    let answers = Answers::new(answers, Said::new(&token));
+    Ok(Running::new(toolbox, child, orders, answers))
 }
 
 /// The shell's own program.
@@ -105,29 +132,63 @@ impl Running {
         Arc::clone(&self.child.tree)
     }
 
-    /// Runs commands one after the other until the shell has ended.
+    pub(super) fn new(
+        toolbox: &Arc<Toolbox>,
+        child: Child,
+        orders: pipe::Sender,
+        answers: Answers,
+    ) -> Self {
+        Self {
+            toolbox: Arc::clone(toolbox),
+            child,
+            orders,
+            answers,
+            removal: None,
+        }
+    }
+
+    /// Runs commands one after the other until the shell has ended, beginning with the one that
+    /// it runs already.
     pub(super) async fn serve(
         mut self,
+        mut current: Option<Current>,
         mut jobs: mpsc::Receiver<Job>,
-        ended: &watch::Sender<Option<Exit>>,
+        session: &Session,
     ) -> Exit {
+        let toolbox = Arc::clone(&self.toolbox);
         let exit = loop {
-            let job = tokio::select! {
-                // Both may be dropped: a oneshot and a channel keep what they have.
-                biased;
-                exit = &mut self.child.exit => break exit.unwrap_or(Exit::Code(-1)),
-                job = jobs.recv() => job,
+            let step = match &current {
+                Some(command) => self.outcome(&command.process).await,
+                None => self.next(&mut jobs).await,
             };
-            let Some(job) = job else {
-                break Exit::Code(-1);
-            };
-            if let Some(exit) = self.run(job, ended).await {
-                break exit;
+            match step {
+                Step::Job(job) => current = self.begin(job).await,
+                Step::Done(exit, shell) => {
+                    if let Some(command) = current.take() {
+                        self.conclude(command, exit, shell, &session.ended).await;
+                    }
+                    if let Some(exit) = shell {
+                        break exit;
+                    }
+                }
+                Step::Ended(exit) => break exit,
+                Step::Pause => {
+                    if let Some(removal) = self.removal.take() {
+                        // A panic in it leaves some files behind.
+                        let _removed = removal.await;
+                    }
+                    let resting = Resting {
+                        shell: self,
+                        current,
+                    };
+                    let resting = session.berth.rest(resting, &toolbox.pause).await;
+                    (self, current) = (resting.shell, resting.current);
+                }
             }
         };
         // What it left running lives on until the session is deleted.
         self.child.release();
-        ended.send_replace(Some(exit));
+        session.ended.send_replace(Some(exit));
         jobs.close();
         while let Some(job) = jobs.recv().await {
             let words = b"the session ended before this command could run\n";
@@ -137,8 +198,18 @@ impl Running {
         exit
     }
 
-    /// Runs one command; the shell's exit when it has ended by it.
-    async fn run(&mut self, job: Job, ended: &watch::Sender<Option<Exit>>) -> Option<Exit> {
+    async fn next(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Step {
+        tokio::select! {
+            // All may be dropped: a oneshot and a channel keep what they have.
+            biased;
+            exit = &mut self.child.exit => Step::Ended(exit.unwrap_or(Exit::Code(-1))),
+            () = self.toolbox.pause.begun() => Step::Pause,
+            job = jobs.recv() => job.map_or(Step::Ended(Exit::Code(-1)), Step::Job),
+        }
+    }
+
+    /// Tells the shell to run a command; nothing when it cannot be prepared.
+    async fn begin(&mut self, job: Job) -> Option<Current> {
         let process = job.process;
         process.set_tree(self.child.pid.as_raw_nonzero().get(), self.tree());
         let (script, takes_input) = (process.command.clone(), job.input.is_some());
@@ -153,32 +224,46 @@ impl Running {
             }
         };
         let readers = self.open(&mut scratch, &process, job.input);
-        let path = scratch.path().to_owned();
         let oom_kills = self.toolbox.memory.oom_kills();
-        let order = format!("{}\n", path.display());
+        let order = format!("{}\n", scratch.path().display());
         // A shell that is gone cannot be told; its exit says so next.
         let _gone = self.orders.write_all(order.as_bytes()).await;
-        let (exit, shell) = self.outcome(&process).await;
-        drop(scratch.writers);
-        feed::last_words(readers).await;
+        Some(Current {
+            process,
+            scratch: scratch.path().to_owned(),
+            writers: scratch.writers,
+            readers,
+            oom_kills,
+        })
+    }
+
+    async fn conclude(
+        &mut self,
+        command: Current,
+        exit: Exit,
+        shell: Option<Exit>,
+        ended: &watch::Sender<Option<Exit>>,
+    ) {
+        drop(command.writers);
+        feed::last_words(command.readers).await;
         if shell.is_some() {
             // Known before the command is seen to have ended, or the next would be taken.
             ended.send_replace(shell);
         }
-        process.finish(End {
+        command.process.finish(End {
             out_of_memory: exit.code() == KILLED_CODE
-                && self.toolbox.memory.oom_kills() > oom_kills,
+                && self.toolbox.memory.oom_kills() > command.oom_kills,
             ..End::now(exit)
         });
-        drop(spawn_blocking(move || scratch::remove(&path)));
-        shell
+        let path = command.scratch;
+        self.removal = Some(spawn_blocking(move || scratch::remove(&path)));
     }
 
     fn open(
         &self,
         scratch: &mut Scratch,
         process: &Arc<Process>,
-        input: Option<mpsc::Receiver<Input>>,
+        input: Option<Arc<Input>>,
     ) -> Vec<Reader> {
         let pipes = &mut scratch.pipes;
         let mut readers = Vec::new();
@@ -191,44 +276,46 @@ impl Running {
         }
         let pipe = pipes.input.take();
         let pipe = pipe.and_then(|fd| pipe::Sender::from_owned_fd(fd).ok());
-        if let (Some(mut pipe), Some(input)) = (pipe, input) {
-            let process = Arc::clone(process);
-            self.toolbox.tasks.spawn("feed input", async move {
-                feed::feed(input, &mut pipe, &process).await;
+        if let (Some(pipe), Some(input)) = (pipe, input) {
+            let feed = Feed {
+                process: Arc::clone(process),
+                input,
+                pipe,
                 // Closed no sooner: the shell may not have opened its end yet.
-                process.ended().await;
-            });
+                lingers: true,
+            };
+            feed::feed(&self.toolbox, feed);
         }
         readers
     }
 
     /// How the command ended, and the shell if it did as well.
-    async fn outcome(&mut self, process: &Process) -> (Exit, Option<Exit>) {
+    async fn outcome(&mut self, process: &Process) -> Step {
         tokio::select! {
             // An answer that was given before the shell ended counts. `next` keeps what it read.
             biased;
-            code = self.answers.next(process) => (Exit::Code(code), None),
+            code = self.answers.next(process) => Step::Done(Exit::Code(code), None),
             exit = &mut self.child.exit => {
                 let exit = exit.unwrap_or(Exit::Code(-1));
                 match self.answers.rest(process) {
-                    Some(code) => (Exit::Code(code), Some(exit)),
-                    None => (exit, Some(exit)),
+                    Some(code) => Step::Done(Exit::Code(code), Some(exit)),
+                    None => Step::Done(exit, Some(exit)),
                 }
             }
+            () = self.toolbox.pause.begun() => Step::Pause,
         }
     }
 }
 
 /// What comes from the shell itself.
 #[derive(Debug)]
-struct Answers {
-    pipe: pipe::Receiver,
-    said: Said,
+pub(super) struct Answers {
+    pub(super) pipe: pipe::Receiver,
+    pub(super) said: Said,
 }
 
 impl Answers {
-    fn new(pipe: pipe::Receiver, token: &str) -> Self {
-        let said = Said::new(token);
+    pub(super) const fn new(pipe: pipe::Receiver, said: Said) -> Self {
         Self { pipe, said }
     }
 
@@ -271,8 +358,9 @@ impl Answers {
 /// command that ran.
 #[derive(Debug)]
 pub(super) struct Said {
-    token: Vec<u8>,
-    unread: Vec<u8>,
+    /// An answer begins with it.
+    pub(super) token: Vec<u8>,
+    pub(super) unread: Vec<u8>,
 }
 
 impl Said {

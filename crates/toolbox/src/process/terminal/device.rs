@@ -1,7 +1,7 @@
 //! The controlling end of a pseudo-terminal.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
@@ -27,16 +27,23 @@ impl Device {
         let opened = spawn_blocking(move || open(size)).await;
         let (controller, end) = opened.map_err(io::Error::other)??;
         let copy = end.try_clone()?;
-        #[expect(
-            deprecated,
-            reason = "unsound only for types that lie about what they own"
-        )]
-        let controller = AsyncFd::new(controller)?;
-        let device = Self {
-            controller,
+        Ok((Self::over(controller)?, [end, copy]))
+    }
+
+    /// Of a controlling end that does not block.
+    #[expect(
+        deprecated,
+        reason = "unsound only for types that lie about what they own"
+    )]
+    pub(super) fn over(controller: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            controller: AsyncFd::new(controller)?,
             typing: Mutex::new(()),
-        };
-        Ok((device, [end, copy]))
+        })
+    }
+
+    pub(super) fn controller(&self) -> BorrowedFd<'_> {
+        self.controller.get_ref().as_fd()
     }
 
     pub(super) fn resize(&self, size: Size) -> io::Result<()> {
@@ -76,16 +83,28 @@ impl Device {
     pub(super) async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         let _alone = self.typing.lock().await;
         while !bytes.is_empty() {
+            let length = self.write_once(bytes).await?;
+            bytes = &bytes[length..];
+        }
+        Ok(())
+    }
+
+    /// Types the beginning; how much of it. What is left is the caller's to keep.
+    pub(super) async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        let _alone = self.typing.lock().await;
+        self.write_once(bytes).await
+    }
+
+    async fn write_once(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
             let mut ready = self.controller.writable().await?;
             let written = ready.try_io(|fd| Ok(rustix::io::write(fd.get_ref().as_fd(), bytes)?));
             match written {
-                Ok(Ok(length)) => bytes = &bytes[length..],
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
+                Ok(written) => return written,
                 Err(_) => {}
             }
         }
-        Ok(())
     }
 }
 

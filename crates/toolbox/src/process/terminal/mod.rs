@@ -10,6 +10,7 @@ pub(crate) mod connect;
 mod device;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod handover;
 pub(crate) mod routes;
 pub(crate) mod web;
 
@@ -18,8 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::record::{End, Kind, Process};
@@ -59,7 +62,14 @@ struct Running {
     device: Arc<Device>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a terminal shows is read as long as anybody writes to it.
+#[derive(Debug)]
+pub(super) struct Screen {
+    process: Arc<Process>,
+    device: Arc<Device>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Size {
     pub(crate) cols: u16,
     pub(crate) rows: u16,
@@ -202,6 +212,18 @@ impl Terminals {
     }
 }
 
+type Reader = JoinHandle<Option<()>>;
+
+fn show(toolbox: &Toolbox, process: &Arc<Process>, device: &Arc<Device>) -> Reader {
+    let screen = toolbox.processes.screens.add(Screen {
+        process: Arc::clone(process),
+        device: Arc::clone(device),
+    });
+    toolbox.tasks.spawn("terminal output", async move {
+        screen.device.read_into(&screen.process.log).await;
+    })
+}
+
 impl Terminal {
     /// Starts the shell unless it runs already.
     pub(crate) async fn start(self: &Arc<Self>, toolbox: &Arc<Toolbox>) -> Result<(), Error> {
@@ -219,6 +241,7 @@ impl Terminal {
     }
 
     async fn start_shell(self: &Arc<Self>, toolbox: &Arc<Toolbox>) -> Result<Running, Error> {
+        let _whole = toolbox.pause.hold();
         let invocation = Shell::find()?.interactive()?;
         let mut env = toolbox.environment.get();
         env.entry("TERM".to_owned())
@@ -248,7 +271,8 @@ impl Terminal {
         let process = Arc::new(process);
         toolbox.processes.remember(&process)?;
         process.set_tree(child.pid.as_raw_nonzero().get(), Arc::clone(&child.tree));
-        self.watch(toolbox, &process, &device, child);
+        let reader = show(toolbox, &process, &device);
+        self.watch(toolbox, &process, reader, child);
         feed(toolbox, &process, &device);
         Ok(Running { process, device })
     }
@@ -257,13 +281,9 @@ impl Terminal {
         self: &Arc<Self>,
         toolbox: &Arc<Toolbox>,
         process: &Arc<Process>,
-        device: &Arc<Device>,
+        reader: Reader,
         mut child: Child,
     ) {
-        let (reading, device) = (Arc::clone(process), Arc::clone(device));
-        let reader = toolbox.tasks.spawn("terminal output", async move {
-            device.read_into(&reading.log).await;
-        });
         let (terminal, toolbox) = (Arc::clone(self), Arc::clone(toolbox));
         let (process, tasks) = (Arc::clone(process), toolbox.tasks.clone());
         tasks.spawn("terminal", async move {
@@ -310,13 +330,14 @@ impl Terminal {
 
 /// Types what is sent to the process itself rather than to the terminal.
 fn feed(toolbox: &Toolbox, process: &Arc<Process>, device: &Arc<Device>) {
-    let mut input = process.open_input();
+    let input = process.input().unwrap_or_else(|| process.open_input());
     let (process, device) = (Arc::clone(process), Arc::clone(device));
     toolbox.tasks.spawn("terminal input", async move {
         let typing = async {
-            while let Some(message) = input.recv().await {
-                if device.write(&message.bytes).await.is_err() {
-                    return;
+            while let Some(bytes) = input.next().await {
+                match device.write_some(&bytes).await {
+                    Ok(length) => input.written(length),
+                    Err(_) => return,
                 }
             }
         };
@@ -325,5 +346,6 @@ fn feed(toolbox: &Toolbox, process: &Arc<Process>, device: &Arc<Device>) {
             () = typing => {}
             _ = process.ended() => {}
         }
+        input.close();
     });
 }

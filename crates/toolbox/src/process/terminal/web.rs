@@ -48,6 +48,8 @@ pub(crate) async fn connect(
 }
 
 async fn serve(toolbox: Arc<Toolbox>, socket: Socket, size: Size) {
+    // The shell could not be come back to.
+    let _whole = toolbox.pause.hold();
     let new = NewTerminal {
         id: format!("web-{}", uuid()),
         cwd: Some(toolbox.user.home.to_string_lossy().into_owned()),
