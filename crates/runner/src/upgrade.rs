@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use sebring_api::boot::{TOOLBOX_PATH, Upgraded};
 use sebring_core::id::SandboxId;
 use sebring_sys::mount::{self, Former};
+use sebring_tasks::chain;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -200,15 +201,4 @@ fn place() -> &'static Path {
 /// A sandbox may say anything, and the log is ours.
 fn short(said: &str) -> String {
     said.chars().take(REASON_CHARACTERS_MAX).collect()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

@@ -95,7 +95,7 @@ fn a_time_limit_ends_the_whole_tree_and_says_so() {
         (&json!(true), &json!(137))
     );
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );

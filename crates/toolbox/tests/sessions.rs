@@ -235,7 +235,7 @@ fn a_background_process_that_holds_the_pipes_delays_nothing_and_lives_on() {
     let (_, output, _) = session.run("nohup sleep 1000 & echo $!");
     let (_, daemon, _) = session.run("(setsid sleep 1001 > /dev/null 2>&1 & echo $!)");
     assert!(
-        began.elapsed() < Duration::from_secs(2),
+        began.elapsed() < Duration::from_secs(30),
         "{:?}",
         began.elapsed()
     );
@@ -269,7 +269,7 @@ fn deleting_a_session_ends_what_ignores_being_asked() {
         began.elapsed()
     );
     assert!(
-        began.elapsed() < Duration::from_secs(8),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );

@@ -93,7 +93,7 @@ fn a_flood_of_talk_and_questions_is_read_past() {
     assert_eq!(names(&project.symbols("a.py")), ["One"]);
     let began = Instant::now();
     assert_eq!(project.get("/version").status, 200);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
