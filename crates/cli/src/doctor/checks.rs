@@ -62,7 +62,10 @@ fn kernel() -> Finding {
         .into_owned();
     let good = sebring_runner::kernel().is_some_and(|found| found >= KERNEL_AT_LEAST);
     let (major, minor) = KERNEL_AT_LEAST;
-    let fix = format!("install kernel {major}.{minor} or newer (id-mapped overlay layers)");
+    let fix = format!(
+        "install kernel {major}.{minor} or newer (id-mapped overlay layers) and reboot; on Ubuntu \
+         22.04: apt-get install linux-generic-hwe-22.04"
+    );
     finding("kernel", good, release, &fix)
 }
 
