@@ -157,7 +157,7 @@ def test_a_thousand_followers(sandbox, client, host, installation, figure):
         command = session.start(f"read go; for i in $(seq {LINES}); do echo line $i; sleep 0.1; done")
         url = client.toolbox(sandbox, f"/process/session/{session.name}/command/{command}/logs")
         followers = [Follower(client, url) for _ in range(FOLLOWERS)]
-        memory = rss_mib(toolbox)
+        memory = memory_mib(toolbox)['Rss']
         began, cpu, edge = time.monotonic(), cpu_seconds(toolbox), cpu_seconds(server)
         session.input(command, "go")
         follow_all(followers)
