@@ -7,78 +7,12 @@
 
 mod common;
 
-use std::process::{Child, Command as Program, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Dirs, PROGRAM, deleted, eventually, request, running, sh, socket_of, spec};
-use sebring_api::runner::{Command, Inventory, NetworkSpec, Observation, ObservedState};
+use common::process::{Process, put};
+use common::{Dirs, deleted, running, sh, socket_of, spec};
+use sebring_api::runner::{NetworkSpec, ObservedState};
 use sebring_core::id::SandboxId;
-use sebring_testkit::rootfs;
-
-/// A runner in a process of its own.
-struct Process<'a> {
-    child: Child,
-    dirs: &'a Dirs,
-}
-
-impl<'a> Process<'a> {
-    async fn start(dirs: &'a Dirs) -> Self {
-        Self::start_with_spares(dirs, 0).await
-    }
-
-    async fn start_with_spares(dirs: &'a Dirs, spares: usize) -> Self {
-        let child = Program::new(PROGRAM)
-            .arg(&dirs.place.data_dir)
-            .arg(&dirs.place.run_dir)
-            .arg(rootfs::stand_in_toolbox().unwrap())
-            .arg(spares.to_string())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let process = Self { child, dirs };
-        eventually("the runner answers", || process.inventory()).await;
-        process
-    }
-
-    fn inventory(&self) -> Option<Inventory> {
-        let body = request(&self.dirs.place.run_dir, "GET", "/v1/sandboxes", "")?;
-        serde_json::from_str(&body).ok()
-    }
-
-    fn command(&self, id: SandboxId, command: &Command) -> Option<Observation> {
-        put(self.dirs, id, command)
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn terminate(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Process<'_> {
-    fn drop(&mut self) {
-        // Has ended already unless the test has failed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn put(dirs: &Dirs, id: SandboxId, command: &Command) -> Option<Observation> {
-    let body = serde_json::to_string(command).unwrap();
-    let answer = request(
-        &dirs.place.run_dir,
-        "PUT",
-        &format!("/v1/sandboxes/{id}"),
-        &body,
-    )?;
-    serde_json::from_str(&answer).ok()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sandboxes_outlive_a_killed_runner_and_are_adopted() {
@@ -92,7 +26,7 @@ async fn sandboxes_outlive_a_killed_runner_and_are_adopted() {
     let mut ids = Vec::new();
     for wanted in [spec(), restricted, spec()] {
         let id = SandboxId::random();
-        let seen = process.command(id, &running(7, wanted)).unwrap();
+        let seen = process.command(id, &running(7, wanted));
         sh(&socket_of(&seen), "echo alive > /mark");
         ids.push((id, socket_of(&seen)));
     }
@@ -116,7 +50,7 @@ async fn sandboxes_outlive_a_killed_runner_and_are_adopted() {
             .unwrap();
         assert_eq!((socket_of(seen), seen.generation.0), (socket.clone(), 7));
         assert_eq!(sh(socket, "cat /mark").1, "alive\n");
-        let again = process.command(*id, &running(7, spec())).unwrap();
+        let again = process.command(*id, &running(7, spec()));
         assert_eq!(again.state, seen.state, "the goal is known to be reached");
     }
     let states = inventory.sandboxes.iter().map(|seen| &seen.state);
@@ -126,7 +60,7 @@ async fn sandboxes_outlive_a_killed_runner_and_are_adopted() {
     assert_eq!(stopped, 1, "the one that ended while nobody looked");
     dirs.place.expect_no_more_than(&things).unwrap();
 
-    finish(process, &dirs);
+    process.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +91,7 @@ async fn a_runner_killed_while_it_creates_leaves_only_what_it_answers_for() {
                 }
                 ObservedState::Stopped { .. } => {
                     let next = running(seen.generation.0 + 1, spec());
-                    let up = process.command(seen.id, &next).unwrap();
+                    let up = process.command(seen.id, &next);
                     assert_eq!(sh(&socket_of(&up), "echo yes").1, "yes\n");
                 }
                 ObservedState::Absent
@@ -185,7 +119,7 @@ async fn a_runner_killed_while_it_creates_leaves_only_what_it_answers_for() {
         }
         assert_eq!(leaked(), Vec::<String>::new());
     }
-    finish(process, &dirs);
+    process.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +130,7 @@ async fn spares_of_a_killed_runner_are_swept_whether_complete_or_not() {
     // Spares are begun 50 ms after the create, and take about ten each.
     for wait_ms in [50, 53, 56, 60, 65, 75, 90, 200] {
         let id = SandboxId::random();
-        process.command(id, &running(1, spec())).unwrap();
+        process.command(id, &running(1, spec()));
         std::thread::park_timeout(Duration::from_millis(wait_ms));
         process.kill();
         process = Process::start_with_spares(&dirs, 3).await;
@@ -216,24 +150,11 @@ async fn spares_of_a_killed_runner_are_swept_whether_complete_or_not() {
         let things = dirs.place.things().unwrap().into_iter();
         let left: Vec<_> = things.filter(|thing| !own(thing)).collect();
         assert_eq!(left, Vec::<String>::new(), "killed after {wait_ms} ms");
-        process.command(id, &deleted(2)).unwrap();
+        process.command(id, &deleted(2));
         // Nothing was asked of this runner, so it has no spares.
         dirs.place
             .expect_no_more_than(&std::collections::BTreeSet::new())
             .unwrap();
     }
-    finish(process, &dirs);
-}
-
-/// Deletes everything and expects an empty host.
-fn finish(process: Process<'_>, dirs: &Dirs) {
-    for seen in process.inventory().unwrap().sandboxes {
-        let gone = process.command(seen.id, &deleted(1000)).unwrap();
-        assert_eq!(gone.state, ObservedState::Absent);
-    }
-    dirs.place
-        .expect_no_more_than(&std::collections::BTreeSet::new())
-        .unwrap();
-    process.terminate();
-    common::expect_empty_host(&dirs.place);
+    process.finish();
 }

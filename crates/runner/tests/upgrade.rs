@@ -12,84 +12,13 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
-use common::{Dirs, PROGRAM, deleted, eventually, request, running, sh, socket_of, spec};
-use sebring_api::runner::{Command, Inventory, Observation};
+use common::process::{Process, log_of};
+use common::{Dirs, eventually, running, sh, socket_of, spec};
 use sebring_core::id::SandboxId;
 use sebring_testkit::rootfs;
 use serde_json::{Value, json};
-
-/// A runner in a process of its own.
-struct Process<'a> {
-    child: Child,
-    dirs: &'a Dirs,
-}
-
-impl<'a> Process<'a> {
-    async fn start(dirs: &'a Dirs, toolbox: &Path) -> Self {
-        let mut log = fs::File::options();
-        let log = log.create(true).append(true).open(log_of(dirs)).unwrap();
-        let child = Program::new(PROGRAM)
-            .arg(&dirs.place.data_dir)
-            .arg(&dirs.place.run_dir)
-            .arg(toolbox)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let process = Self { child, dirs };
-        eventually("the runner answers", || process.inventory()).await;
-        process
-    }
-
-    fn inventory(&self) -> Option<Inventory> {
-        let body = request(&self.dirs.place.run_dir, "GET", "/v1/sandboxes", "")?;
-        serde_json::from_str(&body).ok()
-    }
-
-    fn command(&self, id: SandboxId, command: &Command) -> Observation {
-        let body = serde_json::to_string(command).unwrap();
-        let path = format!("/v1/sandboxes/{id}");
-        let answer = request(&self.dirs.place.run_dir, "PUT", &path, &body).unwrap();
-        serde_json::from_str(&answer).unwrap()
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Deletes everything and expects an empty host.
-    fn finish(mut self) {
-        for seen in self.inventory().unwrap().sandboxes {
-            self.command(seen.id, &deleted(1000));
-        }
-        let nothing = std::collections::BTreeSet::new();
-        self.dirs.place.expect_no_more_than(&nothing).unwrap();
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        common::expect_empty_host(&self.dirs.place);
-    }
-}
-
-impl Drop for Process<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(log_of(self.dirs)).unwrap_or_default();
-            eprintln!("the runner's log:\n{log}");
-        }
-        // Has ended already unless the test has failed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn log_of(dirs: &Dirs) -> PathBuf {
-    dirs.place.data_dir.join("runner.log")
-}
 
 /// The same program to all intents, and another file.
 fn another(dirs: &Dirs, name: &str, toolbox: &Path) -> PathBuf {
@@ -158,7 +87,7 @@ async fn until_upgraded(pids: &[i64], size: u64) {
 async fn adopted_sandboxes_get_the_other_toolbox_and_their_processes_go_on() {
     let dirs = Dirs::new();
     let mut toolbox = rootfs::toolbox().unwrap();
-    let mut process = Process::start(&dirs, &toolbox).await;
+    let mut process = Process::start_with_toolbox(&dirs, &toolbox).await;
     dirs.add_snapshot();
     let mut sandboxes = Vec::new();
     for _ in 0..4 {
@@ -178,7 +107,7 @@ async fn adopted_sandboxes_get_the_other_toolbox_and_their_processes_go_on() {
         toolbox = another(&dirs, name, &toolbox);
         let size = fs::metadata(&toolbox).unwrap().len();
         process.kill();
-        process = Process::start(&dirs, &toolbox).await;
+        process = Process::start_with_toolbox(&dirs, &toolbox).await;
         until_upgraded(&pids, size).await;
         for (_, socket, path) in &sandboxes {
             assert_eq!(execute(socket, SHOWN), format!("{size}\n0\n1\n"));
@@ -211,7 +140,7 @@ async fn adopted_sandboxes_get_the_other_toolbox_and_their_processes_go_on() {
 async fn a_toolbox_that_cannot_go_on_leaves_everything_as_it_was() {
     let dirs = Dirs::new();
     let toolbox = rootfs::toolbox().unwrap();
-    let process = Process::start(&dirs, &toolbox).await;
+    let process = Process::start_with_toolbox(&dirs, &toolbox).await;
     dirs.add_snapshot();
     let id = SandboxId::random();
     let socket = socket_of(&process.command(id, &running(1, spec())));
@@ -221,7 +150,7 @@ async fn a_toolbox_that_cannot_go_on_leaves_everything_as_it_was() {
     process.kill();
     let broken = dirs.place.data_dir.join("broken");
     fs::write(&broken, "#!/bin/sh\necho not with me; exit 1\n").unwrap();
-    let process = Process::start(&dirs, &broken).await;
+    let process = Process::start_with_toolbox(&dirs, &broken).await;
     let told = || {
         let log = fs::read_to_string(log_of(&dirs)).unwrap();
         log.contains("the new program cannot go on from here: not with me")
@@ -233,7 +162,7 @@ async fn a_toolbox_that_cannot_go_on_leaves_everything_as_it_was() {
     process.kill();
     // The next one can.
     let newer = another(&dirs, "newer", &toolbox);
-    let process = Process::start(&dirs, &newer).await;
+    let process = Process::start_with_toolbox(&dirs, &newer).await;
     until_upgraded(&[pid], size + 1).await;
     assert_eq!(execute(&socket, SHOWN), format!("{}\n0\n1\n", size + 1));
     process.finish();
@@ -243,7 +172,7 @@ async fn a_toolbox_that_cannot_go_on_leaves_everything_as_it_was() {
 async fn a_toolbox_that_knows_nothing_of_upgrades_is_left_alone() {
     let dirs = Dirs::new();
     let toolbox = rootfs::stand_in_toolbox().unwrap();
-    let process = Process::start(&dirs, &toolbox).await;
+    let process = Process::start_with_toolbox(&dirs, &toolbox).await;
     dirs.add_snapshot();
     let id = SandboxId::random();
     let socket = socket_of(&process.command(id, &running(1, spec())));
@@ -251,7 +180,7 @@ async fn a_toolbox_that_knows_nothing_of_upgrades_is_left_alone() {
     let size = fs::metadata(&toolbox).unwrap().len();
     process.kill();
     let newer = another(&dirs, "newer", &toolbox);
-    let process = Process::start(&dirs, &newer).await;
+    let process = Process::start_with_toolbox(&dirs, &newer).await;
     let told = || {
         let log = fs::read_to_string(log_of(&dirs)).unwrap();
         log.contains("the toolbox does not know how").then_some(())

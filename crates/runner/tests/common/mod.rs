@@ -6,6 +6,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+pub(crate) mod process;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
