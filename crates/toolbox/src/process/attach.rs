@@ -6,6 +6,7 @@
 //! went before the close.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -22,6 +23,8 @@ use crate::toolbox::Toolbox;
 
 const FRAME_BYTES_MAX: usize = 32 << 10;
 const CLOSE_DONE: u16 = 1000;
+/// For input of a client that has left to be taken.
+const LAST_INPUT_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn attach(
     State(toolbox): State<Arc<Toolbox>>,
@@ -36,7 +39,7 @@ pub(crate) async fn attach(
 
 async fn serve(mut socket: Socket, process: &Process, offset: u64) {
     let (refusals, refused) = mpsc::channel(1);
-    let typing = async {
+    let mut typing = Box::pin(async {
         while let Some(message) = socket.receiver.next().await {
             match process.write_patiently(message.into_bytes()).await {
                 // Of the end it is told anyway.
@@ -45,17 +48,21 @@ async fn serve(mut socket: Socket, process: &Process, offset: u64) {
                 Err(error) => drop(refusals.try_send(error)),
             }
         }
-    };
+    });
     let shown = tokio::select! {
         // Dropped when the client has left, which ends nothing but this connection.
         shown = show(&mut socket.sender, process, offset, refused) => shown,
-        () = typing => Err(Gone),
+        () = &mut typing => return,
     };
-    if shown.is_ok() {
-        process.ended().await;
-        if say(&mut socket.sender, "exited", process).await.is_ok() {
-            socket.close(CLOSE_DONE, "").await;
-        }
+    if shown.is_err() {
+        // What it sent before it left counts; that it left may be noticed first.
+        let _late = tokio::time::timeout(LAST_INPUT_WAIT, typing).await;
+        return;
+    }
+    drop(typing);
+    process.ended().await;
+    if say(&mut socket.sender, "exited", process).await.is_ok() {
+        socket.close(CLOSE_DONE, "").await;
     }
 }
 
